@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -102,17 +102,29 @@ def gpu_choices(settings: Settings) -> tuple[str, ...]:
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str]) -> Settings:
     """Merge the sources; a flag of None was not given. Raises PneumoError (usage) for unknown keys and wrong types."""
     file = config or FILE
-    merged: dict[str, Any] = {}
+    merged, written = dict[str, Any](), dict[str, str]()
     if config is not None and not config.exists():
         raise PneumoError(
             f"there is no settings file {config}", f"pneumoctl init --to {shlex.quote(str(config))}", Exit.USAGE
         )
-    if file.exists():
-        merged |= _typed(_read(file), str(file))
     variables = {key: value for key, value in environ.items() if key.startswith("PNEUMO_") and key not in RESERVED}
-    merged |= _typed({key[7:].lower(): value for key, value in variables.items()}, "the environment (PNEUMO_*)")
-    merged |= _typed({key: value for key, value in flags.items() if value is not None}, "the command line")
-    return _checked(replace(Settings(), **merged))
+    sources: tuple[tuple[Mapping[str, Any], str, Callable[[str], str]], ...] = (
+        (_read(file) if file.exists() else {}, str(file), lambda key: f"the setting {key} in {file}"),
+        (
+            {key[7:].lower(): value for key, value in variables.items()},
+            "the environment (PNEUMO_*)",
+            lambda key: f"PNEUMO_{key.upper()}",
+        ),
+        ({key: value for key, value in flags.items() if value is not None}, "the command line", _option),
+    )
+    for values, source, name in sources:
+        merged |= _typed(values, source, name)
+        written |= {key: name(key) for key in values}
+    return _checked(replace(Settings(), **merged), written)
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -128,7 +140,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise PneumoError(f"{file} cannot be read: {reason}", hint, Exit.USAGE) from error
 
 
-def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def _typed(values: Mapping[str, Any], source: str, name: Callable[[str], str]) -> dict[str, Any]:
+    """The values by their types. `name`: what the user has written to set one, for messages."""
     types = {field.name: field.type for field in fields(Settings)}
     result: dict[str, Any] = {}
     for key, value in values.items():
@@ -136,30 +149,30 @@ def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             near = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(types)}"
             raise PneumoError(f"unknown setting {key!r} in {source}", hint, Exit.USAGE)
-        result[key] = _as(types[key], key, value, source)
+        result[key] = _as(types[key], name(key), value)
     return result
 
 
 _KINDS = {int: "a whole number", str: "text", bool: "true or false"}
 
 
-def _as(kind: Any, key: str, value: Any, source: str) -> Any:
+def _as(kind: Any, name: str, value: Any) -> Any:
     if kind is int and isinstance(value, str) and re.fullmatch(r"\d+", value):
         return int(value)
     if kind is bool and value in ("true", "false"):
         return value == "true"
     if type(value) is not kind:
-        wanted = _KINDS[kind]
-        raise PneumoError(f"setting {key} in {source} must be {wanted}, not {value!r}", f"correct {key}", Exit.USAGE)
+        raise PneumoError(f"{name} must be {_KINDS[kind]}, not {value!r}", f"correct {name}", Exit.USAGE)
     return value
 
 
-def _checked(settings: Settings) -> Settings:
+def _checked(settings: Settings, written: Mapping[str, str]) -> Settings:
+    """The settings. Raises PneumoError for a value that is not allowed. `written`: name -> as the user wrote it."""
     rules = (
         (
             re.fullmatch(r"[a-z0-9][a-z0-9-]{0,24}", settings.stack),
             "stack",
-            "a-z, 0-9 and hyphens, at most 25",
+            "at most 25 of a-z, 0-9 and hyphens, with no hyphen at the start",
         ),
         (settings.target in ("", *TARGETS), "target", " or ".join(TARGETS)),
         *(
@@ -181,14 +194,14 @@ def _checked(settings: Settings) -> Settings:
         ),
         (re.fullmatch(r"|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", settings.domain), "domain", "a DNS name"),
         (re.fullmatch(r"|[^\s@]+@[^\s@]+", settings.acme_email), "acme_email", "a mail address"),
-        (settings.domain or not settings.acme_email, "domain", "required with acme_email: the name of the certificate"),
-        (settings.domain or not settings.certificate, "domain", "required with certificate: the name in it"),
+        (settings.domain or not settings.acme_email, "domain", "given with acme_email, as the name in the certificate"),
+        (settings.domain or not settings.certificate, "domain", "given with certificate, as the name in it"),
         (
             bool(settings.certificate) == bool(settings.certificate_key),
             "certificate_key",
-            "required with certificate, and only then",
+            "given together with certificate",
         ),
-        (not (settings.certificate and settings.acme_email), "acme_email", "not together with certificate"),
+        (not (settings.certificate and settings.acme_email), "acme_email", "empty, because certificate is given"),
         *(
             (not re.match(ARM, getattr(settings, name)), name, "an x86-64 type, not an Arm type")
             for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
@@ -205,8 +218,8 @@ def _checked(settings: Settings) -> Settings:
     )
     for valid, name, allowed in rules:
         if not valid:
-            value = getattr(settings, name)
-            raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {allowed}", Exit.USAGE)
+            said, value = written.get(name, f"the setting {name}"), getattr(settings, name)
+            raise PneumoError(f"{said} is {value!r}; it must be {allowed}", f"correct {said}", Exit.USAGE)
     return settings
 
 
@@ -219,7 +232,7 @@ def _host_cidr(text: str) -> bool:
 
 def template(target: str = "") -> str:
     """A commented pneumo.toml with every setting at its default, except `target` if given."""
-    _checked(replace(Settings(), target=target))
+    _checked(replace(Settings(), target=target), {"target": _option("target")})
     lines = ["# Settings of a pneumoctl stack. Flags and PNEUMO_* variables override this file.", ""]
     for setting in fields(Settings):
         value = target if setting.name == "target" else setting.default
