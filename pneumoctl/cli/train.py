@@ -16,7 +16,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.installation import install_command, missing
 from pneumoctl.registry import store
-from pneumoctl.stack import audit
+from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
@@ -118,6 +118,7 @@ def train(
     if not folder.exists():
         raise PneumoError(f"there is no folder {request.data_or_run}", _HINT, Exit.USAGE)
     _require_packages()
+    ownership.require_writable(stack.directory)
     _require_data_set(folder, "" if resume else request.arch)
     return local.train(stack, request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s, resume)
 

@@ -14,7 +14,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 _SOURCES = {
     "webapp": (
         *("documents.py", "environment.py", "api/export.py", "api/listing.py", "api/restore.py", "api/seal.py"),
-        *("api/settings.py", "api/store.py", "api/store_copy.py"),
+        *("api/settings.py", "api/store.py", "api/store_copy.py", "api/store_errors.py"),
     ),
     "model": ("operating_points_section.py", "schema.py", "serving/prediction.py"),
 }

@@ -17,8 +17,8 @@ from webapp.api import s3_upload
 from webapp.api.export import WAIT_S, export
 from webapp.api.s3_upload import Bucket, UploadFailed
 from webapp.api.settings import StoreSettings
-from webapp.api.store import StoreUnavailable
 from webapp.api.store_copy import StoreCopy
+from webapp.api.store_errors import StoreUnavailable
 from webapp.environment import Environment, EnvironmentInvalid
 
 PREFIX = "backups/results/"

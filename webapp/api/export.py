@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from typing import IO
 
 from webapp.api.settings import StoreSettings
-from webapp.api.store import StoreUnavailable
 from webapp.api.store_copy import Contents, Item, StoreCopy, Verified
+from webapp.api.store_errors import StoreUnavailable
 from webapp.environment import Environment, EnvironmentInvalid
 
 FORMAT = 1

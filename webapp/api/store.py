@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import redis
@@ -15,6 +15,7 @@ from model.serving.prediction import Prediction, current
 from webapp.api import listing
 from webapp.api.seal import Seal, SealBroken, serialize
 from webapp.api.settings import StoreSettings
+from webapp.api.store_errors import CONTENDED, StoreUnavailable, reason, redis_errors
 from webapp.documents import Feedback
 
 _PREFIX = "pneumo:1:"
@@ -27,10 +28,6 @@ PUT_ATTEMPTS = 5
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
-
-
-class StoreUnavailable(Exception):
-    """Redis does not answer, rejects the login, is full, or cannot write; the message is the kind of error only."""
 
 
 class Missing(Exception):
@@ -66,15 +63,6 @@ class Page:
     damaged: list[str]
     next: str | None
     total: int
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Translate the errors of Redis."""
-    try:
-        yield
-    except redis.RedisError as error:
-        raise StoreUnavailable(type(error).__name__) from error
 
 
 def key_of(kind: str, identifier: str) -> str:
@@ -134,7 +122,7 @@ class Store:
                     return record
                 except redis.WatchError:
                     continue  # the same id was stored concurrently: return that record
-        raise StoreUnavailable("contended")
+        raise StoreUnavailable(CONTENDED)
 
     def get(self, identifier: str) -> Record:
         """The record with that id; raises Missing or Damaged."""
@@ -215,7 +203,7 @@ class Store:
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
-            raise StoreUnavailable("nearly full")
+            raise StoreUnavailable("Redis is nearly full")
 
     def wait(self, seconds: float) -> None:
         """Wait until Redis answers; after a start it first loads its file and answers every command with an error.
@@ -230,7 +218,7 @@ class Store:
             except redis.RedisError as error:
                 transient = isinstance(error, redis.ConnectionError | redis.TimeoutError)
                 if not transient or isinstance(error, redis.AuthenticationError) or time.monotonic() >= deadline:
-                    raise StoreUnavailable(type(error).__name__) from error
+                    raise StoreUnavailable(reason(error)) from error
             time.sleep(_POLL_SECONDS)
 
     def ids(self) -> Iterator[str]:

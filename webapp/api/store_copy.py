@@ -18,11 +18,10 @@ from webapp.api.store import (
     Missing,
     Record,
     Store,
-    StoreUnavailable,
     index_of,
     key_of,
-    redis_errors,
 )
+from webapp.api.store_errors import CONTENDED, StoreUnavailable, redis_errors
 from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request
@@ -164,7 +163,7 @@ class StoreCopy(Store):
                     return counts
                 except redis.WatchError:
                     continue  # changed in the meantime: compare again
-        raise StoreUnavailable("contended")
+        raise StoreUnavailable(CONTENDED)
 
     def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
         """Queue the commands that add what is missing in `old`; returns what they add."""

@@ -14,8 +14,8 @@ from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
 from webapp.api.seal import Seal
-from webapp.api.store import StoreUnavailable
 from webapp.api.store_copy import StoreCopy
+from webapp.api.store_errors import StoreUnavailable
 
 OTHER_KEY = "a5" * 32
 ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}

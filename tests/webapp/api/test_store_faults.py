@@ -11,7 +11,8 @@ from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import RedisServer
 from webapp.api import listing
 from webapp.api.seal import Seal
-from webapp.api.store import Damaged, Store, StoreUnavailable
+from webapp.api.store import Damaged, Store
+from webapp.api.store_errors import StoreUnavailable
 
 
 @pytest.mark.parametrize("position", [0, 63, 64, 90, -1])

@@ -138,8 +138,8 @@ ENDED = {
     [
         (GOOD | {"hosts": [HOST, TRAIN, TRAIN | {"state": "running", "leased": True}]}, []),
         (
-            GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (ConnectionError)"}}]},
-            ["app-0: api is not ready: uploads cannot be stored (ConnectionError); next: pneumoctl logs redis"],
+            GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (Redis cannot be reached)"}}]},
+            ["app-0: api is not ready: uploads cannot be stored (Redis cannot be reached); next: pneumoctl logs redis"],
         ),
         (
             GOOD | {"hosts": [HOST | {"failed": ["pneumoctl-backup.service"]}]},
