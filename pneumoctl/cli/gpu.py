@@ -225,7 +225,9 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
         )
     if findings.orphans and not yes and not console.ask(f"Stop {counted(len(findings.orphans), 'GPU host')}?"):
-        raise PneumoError("cancelled: they still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED)
+        raise PneumoError(
+            "cancelled: these GPU hosts still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED
+        )
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
     unknown = findings.unknown | {f"{host.region}, {host.id}": host.unknown for host in findings.unread}

@@ -183,9 +183,12 @@ def _request(
         (gpu or max_cost is None, "--max-cost is for --gpu: here nothing is billed"),
         (
             gpu or first,
-            "no data set is given: pneumoctl train FOLDER, or --gpu with the data set of pneumoctl data push",
+            "no data set is given: give its FOLDER, or --gpu for the one that `pneumoctl data push` has uploaded",
         ),
-        (not gpu or resume or not first, "--gpu trains on the data set of pneumoctl data push: omit the folder"),
+        (
+            not gpu or resume or not first,
+            "--gpu trains on the data set that `pneumoctl data push` has uploaded: omit the folder",
+        ),
         (not resume or not arguments, "a resumed run keeps its own settings: omit the flags after --"),
     )
     for valid, message in rules:

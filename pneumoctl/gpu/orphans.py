@@ -165,7 +165,9 @@ def search(location: Location) -> Findings:
         if error.code == Exit.USAGE:
             raise
         message = f"whether a GPU host is on without a lease is not known: {error.message}"
-        hint = f"{error.hint}{'; then: ' if error.hint else ''}pneumoctl gpu reap; or without it, in each region: "
+        hint = (
+            f"{error.hint}{'; then: ' if error.hint else ''}pneumoctl gpu reap; or, without pneumoctl, in each region: "
+        )
         hint += aws_commands(location, usable=error.details.get("aws") != "profile")
         raise PneumoError(message, hint, Exit.GPU_NOT_STOPPED) from error
     findings = Findings([], [], [], {})

@@ -66,7 +66,9 @@ def get(name: str, deep: bool = True) -> Registered:
         )
     model = Registered(_verified(directory, deep).manifest, directory, _origin(name))
     if model.id != name:
-        raise PneumoError(f"{directory} contains {model.id}: it was renamed", f"rename it to {model.id}")
+        raise PneumoError(
+            f"the folder {directory} was renamed: it holds the model {model.id}", f"rename it to {model.id}"
+        )
     return model
 
 

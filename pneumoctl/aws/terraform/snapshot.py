@@ -18,7 +18,7 @@ PREFIX = "terraform-copy-"  # before the id of the process
 def copied(terraform: Terraform) -> Iterator[Terraform]:
     """A Terraform on a copy of the working directory as it is now. The copy is removed at the end.
 
-    For a stack without a directory, before its first `up` or after its teardown, nothing remains, neither its log.
+    For a stack without a directory, before its first `up` or after its teardown, nothing remains, not even its log.
     """
     stack = terraform.directory.parent
     folder = stack if stack.is_dir() else stack.parent
