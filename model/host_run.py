@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         paths = RunPaths(order)
         bucket = Bucket(order["bucket"], order["region"], f"runs/{order['run']}/")
     except (OSError, ValueError, KeyError) as error:
-        print(f"error: the order cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"error: the order is damaged or cannot be read ({error})", file=sys.stderr)
         return train.USAGE
     if options.upload_results:
         return upload_results(order, paths, bucket)
@@ -87,7 +87,7 @@ def _run(order: dict[str, Any], paths: RunPaths, bucket: Bucket, reasons: list[s
         return train.USAGE
     except Exception as error:
         log.exception("the run failed")
-        reasons.append(f"{type(error).__name__}: {error}")
+        reasons.append(f"unexpected error, see its log ({type(error).__name__}: {error})")
         return train.FAILED
 
 

@@ -124,6 +124,11 @@ class TrainSettings:
         return cls(**values)
 
 
+def bundle_name(arch: str, data: str) -> str:
+    """The default name of a bundle: ARCH-DATA. `data`: the name of the data set."""
+    return f"{arch}-{data}".lower().replace("_", "-")
+
+
 def choose(**options: Any) -> TrainSettings:
     """The settings with the given options; None means not given.
 

@@ -97,7 +97,7 @@ def _run(
         return FAILED
     except Exception as error:
         log.exception("the run failed")
-        reporter.state("failed", f"{type(error).__name__}: {error}")
+        reporter.state("failed", f"unexpected error, see its log ({type(error).__name__}: {error})")
         return FAILED
     reporter.state("done")
     return DONE

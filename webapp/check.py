@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     try:
         result = {"check": argv[0], "ok": True, **CHECKS[argv[0]]()}
     except Exception as error:  # with any error this release would not serve
-        reason = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, CheckFailed) else f"unexpected error ({type(error).__name__}: {error})"
         result = {"check": argv[0], "ok": False, "reason": " ".join(reason.split())}
         sys.stderr.write(f"{result['reason']}\n")
     sys.stdout.write(json.dumps(result) + "\n")

@@ -16,7 +16,7 @@ from model.data import attribution
 from model.data import dataset as data
 from model.data.dataset import DataSet
 from model.run_dir import BEST, HISTORY, SETTINGS, description
-from model.settings import TrainSettings, choose
+from model.settings import TrainSettings, bundle_name, choose
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +50,7 @@ def open_trained(directory: Path, source: Path) -> Trained:
 
 def default_name(settings: TrainSettings, dataset: DataSet) -> str:
     """The default name of a bundle: ARCH-DATA."""
-    return f"{settings.arch}-{dataset.name}".lower().replace("_", "-")
+    return bundle_name(settings.arch, dataset.name)
 
 
 def _from_run(run: Path, source: Path) -> Trained:

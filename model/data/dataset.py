@@ -18,10 +18,11 @@ from model.data import sources
 from model.data.sources import DataError, Entry
 from model.images.decode import Picture, to_input
 
-__all__ = ["DataError", "DataSet", "Sample", "arrays", "load", "picture", "read", "split"]
+__all__ = ["DataError", "DataSet", "Sample", "arrays", "check", "load", "picture", "read", "split"]
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
+Listed = TypeVar("Listed", Entry, "Sample")
 Result = TypeVar("Result")
 
 EXAMPLES = 5  # listed in an error message
@@ -79,12 +80,22 @@ def load(source: Path | str) -> DataSet:
     _refuse_shared(samples, "equal pictures", lambda sample: sample.pixel_sha256)
     _refuse_shared(samples, "patients", lambda sample: (sample.patient, sample.subtype))
     unique = _without_duplicates(samples)
-    labels = {sample.label for sample in unique if sample.split == "train"}
-    if len(labels) < 2:
-        raise DataError(f"{source}: train must contain both NORMAL and PNEUMONIA pictures")
-    named = source.parent if source.name == "manifest.csv" else source
-    name = named.name if named.is_dir() else named.stem
-    return DataSet(name, unique, _manifest_sha256(samples), len(samples) - len(unique))
+    _require_both_classes(source, unique)
+    return DataSet(_name(source), unique, _manifest_sha256(samples), len(samples) - len(unique))
+
+
+def check(source: Path | str) -> str:
+    """Check a data set for a training as far as that is possible without reading a picture; returns its name.
+
+    Raises DataError for what load() and split() would refuse by the list of the pictures alone.
+    """
+    source = Path(source).resolve()
+    entries = sources.entries(source)
+    _refuse_shared(entries, "patients", lambda entry: (entry.patient, entry.subtype))
+    train = [entry for entry in entries if entry.split == "train"]
+    _require_both_classes(source, train)
+    _require_patients(min(len({entry.patient for entry in train if entry.label == label}) for label in (0, 1)))
+    return _name(source)
 
 
 def split(dataset: DataSet, share: float, seed: int) -> DataSet:
@@ -101,9 +112,8 @@ def split(dataset: DataSet, share: float, seed: int) -> DataSet:
     labels = np.array([sample.label for sample in train])
     patients = np.array([sample.patient for sample in train])
     fewest = min(len(set(patients[labels == label])) for label in (0, 1))
+    _require_patients(fewest)
     folds = min(max(2, round(1 / share)), fewest)
-    if folds < 2:
-        raise DataError("a validation part requires at least two patients of each class in train; add pictures")
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     _, validation = next(iter(splitter.split(labels, labels, patients)))
     if len(set(labels[validation])) < 2:
@@ -182,7 +192,23 @@ def _refuse_two_labels(samples: Sequence[Sample]) -> None:
         )
 
 
-def _refuse_shared(samples: Sequence[Sample], what: str, key: Callable[[Sample], object]) -> None:
+def _name(source: Path) -> str:
+    named = source.parent if source.name == "manifest.csv" else source
+    return named.name if named.is_dir() else named.stem
+
+
+def _require_both_classes(source: Path, samples: Sequence[Listed]) -> None:
+    if len({sample.label for sample in samples if sample.split == "train"}) < 2:
+        raise DataError(f"{source}: train must contain both NORMAL and PNEUMONIA pictures")
+
+
+def _require_patients(fewest: int) -> None:
+    """`fewest`: the patients in train of the class that has fewer."""
+    if fewest < 2:
+        raise DataError("a validation part requires at least two patients of each class in train; add pictures")
+
+
+def _refuse_shared(samples: Sequence[Listed], what: str, key: Callable[[Listed], object]) -> None:
     members = defaultdict(list)
     for sample in samples:
         members[key(sample)].append(sample)

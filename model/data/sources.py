@@ -58,7 +58,10 @@ def entries(source: Path) -> list[Entry]:
     elif source.suffix.lower() == ".npz" and source.is_file():
         listed = list(_medmnist(source))
     elif source.suffix.lower() == ".csv" and source.is_file():
-        listed = list(_manifest(source))
+        try:
+            listed = list(_manifest(source))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{source}: it is not a CSV file in UTF-8 ({error})") from error
     else:
         raise DataError(f"{source} is not a folder, .npz or .csv; give the folder that contains train/ and test/")
     if not listed:

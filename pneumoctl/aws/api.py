@@ -46,7 +46,10 @@ class Api:
     """AWS clients with bounded time-outs and retries, created once each; safe to share between threads."""
 
     def __init__(self, profile: str = "", region: str = "", environ: Mapping[str, str] = os.environ) -> None:
-        """Raises PneumoError (usage) if no region is set, or one that AWS does not have."""
+        """Raises PneumoError: if the AWS profile cannot be used; if no region is set, or one that AWS does not have.
+
+        The last two are usage errors; that of a missing region has the details `aws="no region"`.
+        """
         try:
             from botocore.session import Session
         except ImportError as error:
@@ -56,7 +59,9 @@ class Api:
         self._clients: dict[tuple[str, float], Any] = {}
         self._account: Account | None = None
         self._lock = threading.Lock()
-        with Translated("sts", "GetCallerIdentity", region):  # an unreadable profile raises here
+        self._credentials_loaded = False
+        self.region = region
+        with self.translated("sts", "get_caller_identity", "profile"):  # an unreadable profile raises here
             self._session.register_component("data_loader", _loader(self._session.get_config_variable("data_path")))
             self.region = _checked_region(region or self._configured_region(environ))
 
@@ -65,7 +70,7 @@ class Api:
         configured = environ.get("AWS_REGION") or self._session.get_config_variable("region")
         if not configured:
             hint = "set region in pneumo.toml, or export AWS_REGION=eu-central-1"
-            raise PneumoError("no AWS region is set", hint, Exit.USAGE)
+            raise PneumoError("no AWS region is set", hint, Exit.USAGE, aws="no region")
         return str(configured)
 
     def client(self, service: str, read_s: float | None = None) -> Any:
@@ -80,8 +85,21 @@ class Api:
             if (service, limit) not in self._clients:
                 retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
                 limits = Config(connect_timeout=CONNECT_S, read_timeout=limit, retries=retries)
-                self._clients[service, limit] = self._session.create_client(service, self.region, config=limits)
+                self._clients[service, limit] = self._create(service, self.region, limits)
             return self._clients[service, limit]
+
+    def _create(self, service: str, region: str, config: Any) -> Any:
+        """A new botocore client. Raises PneumoError if the AWS configuration of this machine cannot be used."""
+        with self.translated("sts", "get_caller_identity", "profile"):
+            self._load_credentials()
+        with self.translated("sts", "get_caller_identity", "unreachable"):  # by an AWS_ENDPOINT_URL that is not a URL
+            return self._session.create_client(service, region, config=config)
+
+    def _load_credentials(self) -> None:
+        """Load the credentials once: a profile may name a program, a file or a role that gives them."""
+        if not self._credentials_loaded and (credentials := self._session.get_credentials()) is not None:
+            credentials.get_frozen_credentials()
+        self._credentials_loaded = True
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One API call, for example `call("ec2", "describe_vpcs")`. Raises PneumoError, see aws.errors."""
@@ -100,9 +118,13 @@ class Api:
         for page in self.pages(service, operation, **arguments):
             yield from page.get(key) or ()
 
-    def translated(self, service: str, operation: str) -> "Translated":
-        """A context manager that turns botocore's exceptions into PneumoError."""
-        return Translated(service, "".join(word.capitalize() for word in operation.split("_")), self.region)
+    def translated(self, service: str, operation: str, kind: str = "") -> "Translated":
+        """A context manager that turns botocore's exceptions into PneumoError.
+
+        `kind`: see aws.errors; if given, any other exception is turned into an error of this kind, too.
+        """
+        name = "".join(word.capitalize() for word in operation.split("_"))
+        return Translated(service, name, self.region, self._session.profile or "default", kind)
 
     def url(self, bucket: str, key: str, seconds: int) -> str:
         """A URL with which anybody can read one S3 object for a time.
@@ -113,7 +135,7 @@ class Api:
 
         style = {"addressing_style": "path" if "." in bucket else "virtual"}
         with self.translated("s3", "get_object"), self._lock:
-            signer = self._session.create_client("s3", self.region, config=Config(signature_version="s3v4", s3=style))
+            signer = self._create("s3", self.region, Config(signature_version="s3v4", s3=style))
             named = {"Bucket": bucket, "Key": key}
             return str(signer.generate_presigned_url("get_object", Params=named, ExpiresIn=seconds))
 
@@ -125,7 +147,7 @@ class Api:
             with self._lock:
                 if ("pricing", 2) not in self._clients:
                     limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-                    self._clients["pricing", 2] = self._session.create_client("pricing", PRICING_REGION, config=limits)
+                    self._clients["pricing", 2] = self._create("pricing", PRICING_REGION, limits)
             wanted = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in filters.items()]
             answer = self._clients["pricing", 2].get_products(ServiceCode=service, Filters=wanted, MaxResults=100)
             return [str(product) for product in answer["PriceList"]]
@@ -169,8 +191,9 @@ def _regions() -> tuple[str, ...]:
 class Translated:
     """Turns botocore's exceptions into PneumoError; a class, because `pages` holds it across yields."""
 
-    def __init__(self, service: str, operation: str, region: str) -> None:
-        self.where = (service, operation, region)
+    def __init__(self, service: str, operation: str, region: str, profile: str, kind: str) -> None:
+        self.where = (service, operation, region, profile)
+        self.kind = kind
 
     def __enter__(self) -> None:
         return None
@@ -180,3 +203,5 @@ class Translated:
 
         if isinstance(error, BotoCoreError | ClientError | HTTPClientError):
             raise explained(error, *self.where, ATTEMPTS) from error
+        if self.kind and isinstance(error, Exception) and not isinstance(error, PneumoError):
+            raise explained(error, *self.where, ATTEMPTS, self.kind) from error

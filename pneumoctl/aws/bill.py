@@ -82,12 +82,26 @@ def changed(changes: Iterable[Change], prices: Prices) -> Bill:
     return Bill(tuple(lines), prices.date, prices.source)
 
 
-def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
-    """A sum as text: `$1.01`, `at least $1.01`, or `?`."""
+def money(usd: float | None, digits: int = 2, per: str = "", plus: str = "") -> str:
+    """A sum as text: `$1.01`, `$1.01 an hour`, `unknown`, or `price unknown`.
+
+    `per`: what it is the price of, such as "an hour". `plus`: the sign of a positive sum.
+    """
     if usd is None:
-        return "?"
-    sign = "-" if round(usd, digits) < 0 else ""
-    return f"{'at least ' if at_least else ''}{sign}${abs(usd):.{digits}f}"
+        return "price unknown" if per else "unknown"
+    sign = "-" if round(usd, digits) < 0 else plus
+    return f"{sign}${abs(usd):.{digits}f}" + (f" {per}" if per else "")
+
+
+def sums(bill: Bill, plus: str = "") -> str:
+    """The sums of a bill as text: per hour and per month, and whether prices are missing. `plus`: see money."""
+    hour, month = money(bill.usd_per_hour, 4, "an hour", plus), money(bill.usd_per_month, 2, "a month", plus)
+    return f"{hour}, {month} of {HOURS} hours{without(bill.at_least)}"
+
+
+def without(at_least: bool) -> str:
+    """What follows a sum of prices. `at_least`: whether a price is missing in it."""
+    return ", without the unknown prices" if at_least else ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,7 @@ def instance_line(address: str, kind: str, running: bool, prices: Prices) -> Bil
     usd = prices.of(kind)
     if running:
         return BillLine(address, kind, usd)
-    return BillLine(address, kind, 0.0, f"stopped; {money(usd, digits=4)} an hour while it runs")
+    return BillLine(address, kind, 0.0, f"stopped; {money(usd, 4, 'an hour')} while it runs")
 
 
 def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> BillLine:
@@ -136,9 +150,8 @@ def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> Bill
 
 def nat_line(address: str, prices: Prices) -> BillLine:
     """A NAT gateway's hours; its traffic is billed in addition."""
-    return BillLine(
-        address, "NAT gateway", prices.of(NAT), f"and {money(prices.of(NAT_GB), digits=3)} per GB through it"
-    )
+    traffic = money(prices.of(NAT_GB), 3, "per GB")
+    return BillLine(address, "NAT gateway", prices.of(NAT), f"its traffic in addition: {traffic}")
 
 
 def address_line(address: str, prices: Prices) -> BillLine:
@@ -157,9 +170,9 @@ def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -
         case "aws_eip":
             yield address_line(address, prices)
         case "aws_s3_bucket":
-            yield BillLine(address, "bucket", 0.0, f"{money(prices.of(S3), digits=4)} per GB and month stored")
+            yield BillLine(address, "bucket", 0.0, money(prices.of(S3), 4, "per GB and month stored"))
         case "aws_flow_log":
-            yield BillLine(address, "flow logs", 0.0, f"{money(prices.of(LOGS), digits=2)} per GB written")
+            yield BillLine(address, "flow logs", 0.0, money(prices.of(LOGS), 2, "per GB written"))
 
 
 def _runs(values: Mapping[str, Any]) -> bool:

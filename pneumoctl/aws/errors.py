@@ -13,8 +13,9 @@ SKEW_LIMIT_S = 240  # AWS refuses signatures that are more than five minutes off
 KINDS = {
     "no credentials": ("there are no AWS credentials", "aws configure, or export AWS_PROFILE=NAME"),
     "profile": (
-        "the AWS profile cannot be used: {reason}",
-        "aws configure list-profiles, then set profile in pneumo.toml",
+        "the AWS profile {profile} cannot be used: {reason}",
+        "correct the profile {profile} in ~/.aws/config, or choose another: aws configure list-profiles, then export "
+        "AWS_PROFILE=NAME or set profile in pneumo.toml",
     ),
     "partial": (
         "the AWS credentials are incomplete: {reason}",
@@ -88,23 +89,26 @@ _S3_ACTIONS = {
 }
 
 
-def explained(error: Exception, service: str, operation: str, region: str, attempts: int) -> PneumoError:
+def explained(
+    error: Exception, service: str, operation: str, region: str, profile: str, attempts: int, kind: str = ""
+) -> PneumoError:
     """The PneumoError for an exception; its details have the `aws` kind, the IAM `action` and AWS's `aws_code`.
 
-    `operation` is spelled as in the API (DescribeInstances).
+    `operation` is spelled as in the API (DescribeInstances). `kind`: that of an exception which is not botocore's.
     """
     response: dict[str, Any] = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
     reason = str(response.get("Error", {}).get("Message") or error)
     action = _action(service, operation, reason)
     skew = skew_seconds(response)
-    kind = _kind(error, code, skew)
+    kind = kind or _kind(error, code, skew)
     message, hint = KINDS[kind]
     values = {
         "action": action,
         "code": code,
         "reason": reason.split(" Encoded authorization")[0].rstrip("."),
         "region": region or "the default region",
+        "profile": profile,
         "skew": "more than five minutes" if skew is None else f"{abs(skew) / 60:.0f} minutes",
         "attempts": attempts,
     }

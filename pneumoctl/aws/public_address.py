@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import PneumoError, in_words
 
 SERVICES = ("https://checkip.amazonaws.com", "https://api.ipify.org")
 TIMEOUT_S = 2.4  # each; both together stay below 5 seconds
@@ -33,7 +33,7 @@ def _ask(url: str) -> str:
             answer.release_conn()
             answer.close()
     except urllib3.exceptions.HTTPError as error:
-        raise OSError(type(error).__name__) from error
+        raise OSError(in_words(error)) from error
     if answer.status != 200:
         raise OSError(f"answered {answer.status}")
     try:

@@ -94,7 +94,8 @@ def _download(aws: Aws, bucket: str, folder: Path, prefix: str, item: Object) ->
             _fetch(aws, bucket, item, target)
     except OSError as error:
         raise PneumoError(
-            f"{target} cannot be written: {error}", f"check the free space and the permissions of {folder}"
+            f"{target} cannot be written: {error.strerror or error}",
+            f"check the free space and the permissions of {folder}",
         ) from error
     return item.size
 

@@ -29,7 +29,7 @@ def cost(invocation: Invocation) -> int:
     spent = bill.so_far(billed, datetime.now(UTC))
     whole = Bill(tuple(resource.line for resource in billed), list_prices.date, list_prices.source)
     _show(whole, [money(usd) for _, usd in spent.each])
-    console.text(f"so far about {money(spent.usd, spent.at_least)}, without {spent.leaves_out}")
+    console.text(f"so far about {money(spent.usd)}{bill.without(spent.at_least)}; left out: {spent.leaves_out}")
     console.result(
         {"stack": settings.stack, "usd_so_far": round(spent.usd, 4), "leaves_out": spent.leaves_out, **whole.as_dict()}
     )
@@ -48,9 +48,8 @@ def _of_plan(settings: Settings, stack: Stack) -> int:
 def _show(whole: Bill, so_far: list[str]) -> None:
     """A table of the lines, each with its cost so far, and the sums."""
     rows = [
-        (line.address, line.what, money(line.usd_per_hour, digits=4), usd, line.note)
+        (line.address, line.what, money(line.usd_per_hour, 4), usd, line.note)
         for line, usd in zip(whole.lines, so_far, strict=True)
     ]
     console.table(("resource", "priced", "USD/hour", "so far", ""), rows)
-    hour, month = money(whole.usd_per_hour, whole.at_least, 4), money(whole.usd_per_month, whole.at_least)
-    console.text(f"{hour} an hour, {month} a month of 730 hours (list prices of {whole.date}, {whole.source})")
+    console.text(f"{bill.sums(whole)} (list prices of {whole.date}, {whole.source})")

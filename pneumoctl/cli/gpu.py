@@ -45,38 +45,36 @@ Drill = Annotated[
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
     stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    with confirming(_region_of(invocation), stack.name):
+    with confirming(settings, stack.name):
         return stack, context.login(settings, stack)[0]
 
 
 @contextmanager
-def _reached(invocation: Invocation) -> Iterator[tuple[Stack, Aws]]:
+def _reached(invocation: Invocation, verb: str) -> Iterator[tuple[Stack, Aws]]:
     """The stack and its AWS, for what needs credentials alone: the stack may be one that another machine made.
 
     What prevents the command is exit code 7, because the GPU may be on. Raises PneumoError (usage) for a stack that is
-    not on aws, or of which there is nothing in the region.
+    not on aws, if nothing says in which region it is, or if there is nothing of it in the region. `verb`: of `gpu`.
     """
     settings, stack = invocation
     if stack.target:
         stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    aws = _region_of(invocation)
-    with confirming(aws, stack.name):
-        context.login(settings, stack)
+    with confirming(settings, stack.name):
+        try:
+            aws, _ = context.login(settings, stack)
+        except PneumoError as error:
+            if error.details.get("aws") == "no region":
+                raise _without_region(stack, verb) from error
+            raise
         if not stack.target and not aws.instances(stack.name):
             raise _unknown(aws, stack)
         yield stack, aws
 
 
-def _region_of(invocation: Invocation) -> Aws:
-    """AWS in the region of the stack. Raises PneumoError (usage) if nothing says which region that is."""
-    settings, stack = invocation
-    try:
-        return Aws(settings.profile, settings.region)
-    except PneumoError as error:
-        if stack.target:
-            raise
-        message = f"there is no stack {stack.name!r} on this machine, and for one of another: {error.message}"
-        raise PneumoError(message, "pneumoctl gpu stop --stack NAME --region REGION", Exit.USAGE) from error
+def _without_region(stack: Stack, verb: str) -> PneumoError:
+    """The error for a stack that is not on this machine, if nothing says in which region it is."""
+    message = f"there is no stack {stack.name!r} on this machine, and no AWS region is set to look for it"
+    return PneumoError(message, f"pneumoctl gpu {verb} --stack NAME --region REGION", Exit.USAGE)
 
 
 def _unknown(aws: Aws, stack: Stack) -> PneumoError:
@@ -96,7 +94,7 @@ def status(invocation: Invocation) -> int:
 
     Exit code 7 if it runs without a lease, which is what limits its time, or if AWS does not say.
     """
-    with _reached(invocation) as (stack, aws):
+    with _reached(invocation, "status") as (stack, aws):
         hosts = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "hosts": [host.document() for host in hosts]})
     if not hosts:
@@ -117,7 +115,7 @@ def stop(invocation: Invocation) -> int:
 
     Exit code 7 if the GPU is not confirmed stopped.
     """
-    with _reached(invocation) as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
+    with _reached(invocation, "stop") as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
         armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
         listed, was_on = aws.training_hosts(stack.name), dict[str, str]()
         hosts = [*listed, *unlisted(armed, listed)]
@@ -219,8 +217,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     Exit codes: 6 a region could not be asked; 7 a host is not stopped, or it is on and its lease cannot be read, or no
     region could be asked.
     """
-    settings = invocation.settings
-    findings = orphans.search(Aws(settings.profile, settings.region))
+    findings = orphans.search(invocation.settings)
     for host in findings.leased:
         console.note(f"{host.region}: {host.id} of stack {host.stack} is used by {host.lease}: left alone")
     for _, host in findings.orphans:
@@ -228,7 +225,9 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
         )
     if findings.orphans and not yes and not console.ask(f"Stop {counted(len(findings.orphans), 'GPU host')}?"):
-        raise PneumoError("cancelled: they still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED)
+        raise PneumoError(
+            "cancelled: these GPU hosts still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED
+        )
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
     unknown = findings.unknown | {f"{host.region}, {host.id}": host.unknown for host in findings.unread}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from pneumoctl.cli.options import Batch, Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import ownership, settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
@@ -58,6 +59,8 @@ def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..
             own = {name: value for name, value in values.items() if name not in options}
             named = {name: _plain(values[name]) for name in ("stack", *flags)}
             called = invocation(named, values["config"])
+            if "target" in flags:  # a command for stacks on aws alone refuses a stack on this machine itself
+                _refuse_offline_bundle(called, named)
             if alarm:
                 _start_alarm(called)
             return function(called, **own)  # type: ignore[call-arg]
@@ -72,6 +75,12 @@ def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
     called = Invocation(*resolve(settings.load(flags, config, os.environ)))
     ownership.close_to_others(called.stack.directory)
     return called
+
+
+def _refuse_offline_bundle(called: Invocation, flags: dict[str, Any]) -> None:
+    if flags.get("offline_bundle") and called.settings.target == "local":
+        message = f"--offline-bundle is for stacks on aws: {called.stack.name} runs on this machine (target local)"
+        raise PneumoError(message, "pneumoctl up, or: pneumoctl up --target aws", Exit.USAGE)
 
 
 def _start_alarm(called: Invocation) -> None:

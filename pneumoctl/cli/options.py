@@ -35,7 +35,7 @@ Batch = Annotated[
 # The console reads the next three from argv itself, so that they also apply to the message of a usage error.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours and no other escape codes.")]
 
 
 def resolved(path: Path | None) -> str | None:

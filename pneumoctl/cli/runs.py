@@ -11,6 +11,7 @@ from pneumoctl.aws.bill import money
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu.stop import confirming
 from pneumoctl.stack import runs as run_records
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.settings import Settings
@@ -39,10 +40,14 @@ def _chosen(stack: Stack, name: str | None) -> Run:
     return records[-1]
 
 
-def _login(stack: Stack) -> Aws:
+def _settings(stack: Stack) -> Settings:
+    """The saved settings. Raises PneumoError if the stack is not on aws."""
     stack.require_aws("its runs are on this machine already", "pneumoctl runs ls")
-    settings, _ = resolve(Settings(stack=stack.name))
-    aws, _ = context.login(settings, stack)
+    return resolve(Settings(stack=stack.name))[0]
+
+
+def _login(stack: Stack) -> Aws:
+    aws, _ = context.login(_settings(stack), stack)
     return aws
 
 
@@ -184,5 +189,6 @@ def cancel(invocation: Invocation, run: Name = None) -> int:
             f"asked run {record.id} to save a checkpoint and stop; to follow it: pneumoctl runs show {record.id}"
         )
         return 0
-
-    return collect.cancel(_login(stack), stack, record)
+    with confirming(_settings(stack), stack.name):
+        aws = _login(stack)
+    return collect.cancel(aws, stack, record)

@@ -8,14 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from model.settings import SettingsError
+from model.data import dataset
+from model.settings import SettingsError, bundle_name
 from model.training.arguments import choose_settings, parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.installation import install_command, missing
 from pneumoctl.registry import store
-from pneumoctl.stack import audit
+from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
@@ -25,6 +26,7 @@ from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 RUNTIME = "4h"
 RETRIES = 3
+_HINT = "pneumoctl train FOLDER; to download a data set: pneumoctl data fetch kermany"
 OURS = ("--out", "--resume")  # flags of model.train that only pneumoctl may set
 
 
@@ -112,11 +114,26 @@ def train(
     request = _on_spot(request, gpu, spot, spot_retries, fallback)
     if gpu:
         return _on_gpu(settings, stack, request)
-    if not Path(request.data_or_run).expanduser().exists():
-        hint = "pneumoctl train FOLDER; to download a data set: pneumoctl data fetch kermany"
-        raise PneumoError(f"there is no folder {request.data_or_run}", hint, Exit.USAGE)
+    folder = Path(request.data_or_run).expanduser()
+    if not folder.exists():
+        raise PneumoError(f"there is no folder {request.data_or_run}", _HINT, Exit.USAGE)
     _require_packages()
+    ownership.require_writable(stack.directory)
+    _require_data_set(folder, "" if resume else request.arch)
     return local.train(stack, request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s, resume)
+
+
+def _require_data_set(folder: Path, arch: str) -> None:
+    """Raise PneumoError (usage) for a folder that the training would refuse, as far as its list of pictures shows.
+
+    `arch`: the network, if the bundle is to be named after it and the data set; else empty.
+    """
+    try:
+        name = dataset.check(folder)
+    except dataset.DataError as error:
+        raise PneumoError(str(error), _HINT, Exit.USAGE) from error
+    if arch:
+        store.require_valid_name(bundle_name(arch, name), "pneumoctl train FOLDER -- --name NAME")
 
 
 def _require_packages() -> None:
@@ -166,9 +183,12 @@ def _request(
         (gpu or max_cost is None, "--max-cost is for --gpu: here nothing is billed"),
         (
             gpu or first,
-            "no data set is given: pneumoctl train FOLDER, or --gpu with the data set of pneumoctl data push",
+            "no data set is given: give its FOLDER, or --gpu for the one that `pneumoctl data push` has uploaded",
         ),
-        (not gpu or resume or not first, "--gpu trains on the data set of pneumoctl data push: omit the folder"),
+        (
+            not gpu or resume or not first,
+            "--gpu trains on the data set that `pneumoctl data push` has uploaded: omit the folder",
+        ),
         (not resume or not arguments, "a resumed run keeps its own settings: omit the flags after --"),
     )
     for valid, message in rules:

@@ -51,7 +51,7 @@ class Gpu:
 
     def line(self) -> str:
         """One line of text about the host."""
-        price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, digits=4)} an hour"
+        price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, 4, 'an hour')}"
         if not self.bills:
             return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}; {price} while it is on"
         lease = self.lease or "NO LEASE; next: pneumoctl gpu stop"

@@ -15,7 +15,7 @@ from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
-from pneumoctl.gpu.stop import confirming
+from pneumoctl.gpu.stop import Location, aws_commands, confirming
 from pneumoctl.stack import runs
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
@@ -152,13 +152,23 @@ class Findings:
         return Exit.GPU_NOT_STOPPED if self.unread else Exit.PARTLY if self.unknown else Exit.DONE
 
 
-def search(aws: Aws) -> Findings:
-    """Search every enabled region. Raises PneumoError (exit 7) if AWS does not say which regions are enabled."""
+def search(location: Location) -> Findings:
+    """Search every enabled region.
+
+    Raises PneumoError: exit 7 if AWS does not say which regions are enabled, also because the profile cannot be used;
+    usage if no region is set to ask in.
+    """
     try:
+        aws = Aws(location.profile, location.region)
         names = regions(aws)
     except PneumoError as error:
+        if error.code == Exit.USAGE:
+            raise
         message = f"whether a GPU host is on without a lease is not known: {error.message}"
-        hint = f"{error.hint}{'; then: ' if error.hint else ''}pneumoctl gpu reap"
+        hint = (
+            f"{error.hint}{'; then: ' if error.hint else ''}pneumoctl gpu reap; or, without pneumoctl, in each region: "
+        )
+        hint += aws_commands(location, usable=error.details.get("aws") != "profile")
         raise PneumoError(message, hint, Exit.GPU_NOT_STOPPED) from error
     findings = Findings([], [], [], {})
     for region, there, hosts in search_regions(aws, names):

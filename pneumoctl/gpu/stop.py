@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Protocol
 
 from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
@@ -14,6 +15,18 @@ from pneumoctl.terminal.console import console
 POLL_S = 3.0
 FIRST_BOOT_S = 300.0  # for the boot script of a new GPU host, which then powers it off
 SETTLE_S = 10.0  # after a start whose answer got lost EC2 may still say "stopped" for a moment
+
+
+class Location(Protocol):
+    """Where the hosts of a stack are: an Aws, or the settings, if there is no session with AWS yet."""
+
+    @property
+    def profile(self) -> str:
+        """The AWS profile, empty for the default one."""
+
+    @property
+    def region(self) -> str:
+        """The AWS region, empty if the environment or the profile says it."""
 
 
 def stop_training_hosts(
@@ -59,19 +72,24 @@ def stopping_at_end(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def confirming(aws: Aws, stack: str) -> Iterator[None]:
-    """Turn whatever prevents the proof that a GPU host is off into exit code 7: AWS's errors, Ctrl-C.
+def confirming(location: Location, stack: str) -> Iterator[None]:
+    """Turn whatever prevents the proof that a GPU host is off into exit code 7: AWS's errors, Ctrl-C, a full disk.
 
-    A usage error and a lock stay what they are: their commands have not begun.
+    An unusable AWS profile is one of them: log in inside of it. A usage error and a lock stay what they are: their
+    commands have not begun.
     """
     try:
         yield
     except PneumoError as error:
         if error.code in (Exit.GPU_NOT_STOPPED, Exit.USAGE, Exit.LOCKED):
             raise
-        raise unconfirmed(aws, stack, error.message, error.hint) from error
+        usable = error.details.get("aws") != "profile"
+        raise unconfirmed(location, stack, error.message, error.hint, usable) from error
+    except OSError as error:
+        why = ": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error))))
+        raise unconfirmed(location, stack, why) from error
     except (KeyboardInterrupt, SystemExit) as error:
-        raise unconfirmed(aws, stack, "interrupted") from error
+        raise unconfirmed(location, stack, "interrupted") from error
 
 
 def unlisted(leases: Iterable[Lease], listed: Iterable[Instance]) -> list[Instance]:
@@ -105,19 +123,28 @@ def in_use(aws: Aws, stack: str, host: Instance, state: str, run: str = "") -> P
     return unconfirmed(aws, stack, f"{host.id} is {state}", "pneumoctl gpu stop")
 
 
-def unconfirmed(aws: Aws, stack: str, why: str, hint: str = "") -> PneumoError:
-    """The error with exit code 7, and the commands that show and stop the host; `hint`: what to do before them."""
-    where = f"--region {aws.region}" + (f" --profile {aws.profile}" if aws.profile else "")
-    tags = f"Name=tag:{STACK_TAG},Values={stack} Name=tag:{ROLE_TAG},Values=train"
-    find_command = (
-        f"aws ec2 describe-instances {where} --filters {tags} --query 'Reservations[].Instances[].[InstanceId,State]'"
-    )
-    stop_command = f"aws ec2 stop-instances {where} --instance-ids ID (a spot instance: terminate-instances)"
+def unconfirmed(location: Location, stack: str, why: str, hint: str = "", usable: bool = True) -> PneumoError:
+    """The error with exit code 7, and the commands that show and stop the host; `hint`: what to do before them.
+
+    `usable`: whether the AWS profile can be used.
+    """
     return PneumoError(
         f"the GPU host of stack {stack} is not confirmed stopped and may be billing: {why}",
-        f"{hint}{'; ' if hint else ''}find it: {find_command}; stop it: {stop_command}",
+        f"{hint}{'; ' if hint else ''}{aws_commands(location, stack, usable)}",
         Exit.GPU_NOT_STOPPED,
     )
+
+
+def aws_commands(location: Location, stack: str = "", usable: bool = True) -> str:
+    """The commands that find and stop the GPU host of a stack, or those of all stacks, without pneumoctl."""
+    profile = location.profile if usable else "PROFILE"
+    where = f"--region {location.region or 'REGION'}" + (f" --profile {profile}" if profile else "")
+    tags = f"Name=tag:{STACK_TAG},Values={stack} " if stack else ""
+    tags += f"Name=tag:{ROLE_TAG},Values=train"
+    query = "--query 'Reservations[].Instances[].[InstanceId,State]'"
+    find_command = f"aws ec2 describe-instances {where} --filters {tags} {query}"
+    stop_command = f"aws ec2 stop-instances {where} --instance-ids ID (a spot instance: terminate-instances)"
+    return f"find it: {find_command}; stop it: {stop_command}"
 
 
 def _stop(

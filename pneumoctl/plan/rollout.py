@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, unexpected
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.stack.journal import Journal
@@ -150,7 +150,7 @@ class _Rollout:
         except PneumoError as error:
             return "failed", Output(1, "", ""), error
         except Exception as bug:
-            return "failed", Output(1, "", ""), PneumoError(f"{type(bug).__name__}: {bug}")
+            return "failed", Output(1, "", ""), PneumoError(unexpected(bug))
         if state != "failed":
             return state, output, None
         return state, output, PneumoError(output.stderr.strip(), code=Exit.GATE_FAILED if step.gate else Exit.FAILED)

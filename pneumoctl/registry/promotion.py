@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model import bundle as bundles
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, in_words
 from pneumoctl.files import write_atomically
 from pneumoctl.registry import store
 from pneumoctl.registry.store import Registered
@@ -35,7 +35,7 @@ def promoted(stack: Stack) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PneumoError(
-            f"{path} is damaged: {error}", f"rm {shlex.quote(str(path))}, then: pneumoctl model promote MODEL"
+            f"{path} is damaged: {in_words(error)}", f"rm {shlex.quote(str(path))}, then: pneumoctl model promote MODEL"
         ) from error
 
 

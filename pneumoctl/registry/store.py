@@ -66,7 +66,9 @@ def get(name: str, deep: bool = True) -> Registered:
         )
     model = Registered(_verified(directory, deep).manifest, directory, _origin(name))
     if model.id != name:
-        raise PneumoError(f"{directory} contains {model.id}: it was renamed", f"rename it to {model.id}")
+        raise PneumoError(
+            f"the folder {directory} was renamed: it holds the model {model.id}", f"rename it to {model.id}"
+        )
     return model
 
 
@@ -89,13 +91,13 @@ def find(word: str, deep: bool = True) -> Registered:
     return default if matches[0] == default.id else get(matches[0], deep)
 
 
-def require_valid_name(name: str) -> None:
+def require_valid_name(name: str, hint: str = "train it under another --name") -> None:
     """Raise PneumoError (usage) for the name of a bundle that cannot be registered."""
     if not NAME.fullmatch(name):
         raise PneumoError(
             f"{name!r} is not a valid model name: use at most 100 letters, digits, '.', '_' and '-', and start with a "
             "letter or digit",
-            "train it under another --name",
+            hint,
             Exit.USAGE,
         )
 

@@ -107,13 +107,18 @@ def _kept_here() -> dict[str, str]:
     return known
 
 
+def _why(error: Exception) -> str:
+    """The reason of the system; none for damaged contents, which may be quoted in it."""
+    return f": {error.strerror}" if isinstance(error, OSError) else ": its contents are damaged"
+
+
 def _read(file: Path) -> dict[str, str]:
     """The keys in a file, each under the id that it really has."""
     try:
         keys = json.loads(file.read_text())["keys"]
         return {key_id(key): key for key in keys.values()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        message = f"{file} is not a readable file of MAC keys ({type(error).__name__})"
+        message = f"{file} is not a readable file of MAC keys{_why(error)}"
         raise PneumoError(
             message, f"restore {file} from a backup, or name another: --mac-keys FILE", Exit.USAGE
         ) from error

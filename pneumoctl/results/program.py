@@ -14,7 +14,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 _SOURCES = {
     "webapp": (
         *("documents.py", "environment.py", "api/export.py", "api/restore.py", "api/settings.py"),
-        *(f"api/storage/{name}.py" for name in ("keys", "listing", "records", "seal", "store", "store_copy")),
+        *(f"api/storage/{name}.py" for name in ("errors", "keys", "listing", "records", "seal", "store", "store_copy")),
     ),
     "model": ("operating_points_section.py", "schema.py", "serving/prediction.py"),
 }

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, in_words
 from pneumoctl.results import archive, mac_keys, program
 from pneumoctl.results.archive import Manifest
 from pneumoctl.results.mac_keys import KeysMissing
@@ -97,7 +97,7 @@ def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
             raise _failed(store, code, stderr)
         manifest = archive.finish(target)
     except OSError as error:
-        why = error.strerror or type(error).__name__
+        why = in_words(error)
         raise PneumoError(f"{target} cannot be written: {why}", "check the free space and the permissions") from error
     finally:
         spool.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
+from pneumoctl.errors import unexpected
 from pneumoctl.ssh import host_program
 from pneumoctl.ssh.channel import CHUNK
 from pneumoctl.ssh.connections import HostConnection, Unreachable, lost
@@ -137,7 +138,7 @@ class AgentSession:
             except Damaged as damage:
                 self._finish(self._unreachable(f"its answer is damaged: {damage}"))
             except Exception as bug:  # whoever waits must not wait for a thread that is gone
-                self._finish(self._unreachable(f"{type(bug).__name__}: {bug}"))
+                self._finish(self._unreachable(unexpected(bug)))
             else:
                 self._finish(self._end or self._why_ended(errors))
 

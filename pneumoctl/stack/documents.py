@@ -4,7 +4,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,8 @@ from pneumoctl.terminal.console import console
 
 Document = TypeVar("Document")
 Parsed = TypeVar("Parsed")
+_TYPES = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
+_TYPES[type(None)] = "null"
 
 
 class Damaged(PneumoError):
@@ -52,12 +54,15 @@ def parse(kind: Callable[..., Parsed], document: Any) -> Parsed:
     Raises TypeError for a missing field, or for a value that is not of the field's type.
     """
     if not isinstance(document, Mapping):
-        raise TypeError(f"it holds a {type(document).__name__}, not an object")
+        raise TypeError(f"it holds {_TYPES[type(document)]}, not an object")
     hints = typing.get_type_hints(kind)
     known = {field.name: document[field.name] for field in fields(kind) if field.name in document}  # type: ignore[arg-type]
     for name, value in known.items():
         if not _has_type(value, hints[name]):
-            raise TypeError(f"{name} is {type(value).__name__}: {str(value)[:40]!r}")
+            raise TypeError(f"{name} is {_TYPES[type(value)]}: {str(value)[:40]!r}")
+    required = [field.name for field in fields(kind) if field.default is field.default_factory is MISSING]  # type: ignore[arg-type]
+    if missing := [name for name in required if name not in known]:
+        raise TypeError(f"{', '.join(missing)} is missing")
     return kind(**known)
 
 

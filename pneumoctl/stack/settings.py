@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Settings:
     stack: str = _setting(
         "default",
         "Name of the stack: lower-case letters, digits and hyphens.",
-        matches(r"[a-z0-9][a-z0-9-]{0,24}", "a-z, 0-9 and hyphens, at most 25"),
+        matches(r"[a-z0-9][a-z0-9-]{0,24}", "at most 25 of a-z, 0-9 and hyphens, with no hyphen at the start"),
     )
     target: str = _setting(
         "",
@@ -134,17 +134,29 @@ def gpu_choices(settings: Settings) -> tuple[str, ...]:
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str]) -> Settings:
     """Merge the sources; a flag of None was not given. Raises PneumoError (usage) for unknown keys and wrong types."""
     file = config or FILE
-    merged: dict[str, Any] = {}
+    merged, written = dict[str, Any](), dict[str, str]()
     if config is not None and not config.exists():
         raise PneumoError(
             f"there is no settings file {config}", f"pneumoctl init --to {shlex.quote(str(config))}", Exit.USAGE
         )
-    if file.exists():
-        merged |= _typed(_read(file), str(file))
     variables = {key: value for key, value in environ.items() if key.startswith("PNEUMO_") and key not in RESERVED}
-    merged |= _typed({key[7:].lower(): value for key, value in variables.items()}, "the environment (PNEUMO_*)")
-    merged |= _typed({key: value for key, value in flags.items() if value is not None}, "the command line")
-    return _checked(replace(Settings(), **merged))
+    sources: tuple[tuple[Mapping[str, Any], str, Callable[[str], str]], ...] = (
+        (_read(file) if file.exists() else {}, str(file), lambda key: f"the setting {key} in {file}"),
+        (
+            {key[7:].lower(): value for key, value in variables.items()},
+            "the environment (PNEUMO_*)",
+            lambda key: f"PNEUMO_{key.upper()}",
+        ),
+        ({key: value for key, value in flags.items() if value is not None}, "the command line", _option),
+    )
+    for values, source, name in sources:
+        merged |= _typed(values, source, name)
+        written |= {key: name(key) for key in values}
+    return _checked(replace(Settings(), **merged), written)
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -160,7 +172,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise PneumoError(f"{file} cannot be read: {reason}", hint, Exit.USAGE) from error
 
 
-def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def _typed(values: Mapping[str, Any], source: str, name: Callable[[str], str]) -> dict[str, Any]:
+    """The values by their types. `name`: what the user has written to set one, for messages."""
     types = {field.name: field.type for field in fields(Settings)}
     result: dict[str, Any] = {}
     for key, value in values.items():
@@ -168,25 +181,25 @@ def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             near = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(types)}"
             raise PneumoError(f"unknown setting {key!r} in {source}", hint, Exit.USAGE)
-        result[key] = _as(types[key], key, value, source)
+        result[key] = _as(types[key], name(key), value)
     return result
 
 
 _KINDS = {int: "a whole number", str: "text", bool: "true or false"}
 
 
-def _as(kind: Any, key: str, value: Any, source: str) -> Any:
+def _as(kind: Any, name: str, value: Any) -> Any:
     if kind is int and isinstance(value, str) and re.fullmatch(r"\d+", value):
         return int(value)
     if kind is bool and value in ("true", "false"):
         return value == "true"
     if type(value) is not kind:
-        wanted = _KINDS[kind]
-        raise PneumoError(f"setting {key} in {source} must be {wanted}, not {value!r}", f"correct {key}", Exit.USAGE)
+        raise PneumoError(f"{name} must be {_KINDS[kind]}, not {value!r}", f"correct {name}", Exit.USAGE)
     return value
 
 
-def _checked(settings: Settings) -> Settings:
+def _checked(settings: Settings, written: Mapping[str, str]) -> Settings:
+    """The settings. Raises PneumoError for a value that is not allowed. `written`: name -> as the user wrote it."""
     alone = (
         (check.accepts(getattr(settings, setting.name)), setting.name, check.allowed)
         for setting in fields(Settings)
@@ -194,8 +207,8 @@ def _checked(settings: Settings) -> Settings:
     )
     for valid, name, allowed in (*alone, *_together(settings)):
         if not valid:
-            value = getattr(settings, name)
-            raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {allowed}", Exit.USAGE)
+            said, value = written.get(name, f"the setting {name}"), getattr(settings, name)
+            raise PneumoError(f"{said} is {value!r}; it must be {allowed}", f"correct {said}", Exit.USAGE)
     return settings
 
 
@@ -204,16 +217,16 @@ def _together(settings: Settings) -> tuple[tuple[bool, str, str], ...]:
     domain, own, key = bool(settings.domain), bool(settings.certificate), bool(settings.certificate_key)
     acme = bool(settings.acme_email)
     return (
-        (domain or not acme, "domain", "required with acme_email: the name of the certificate"),
-        (domain or not own, "domain", "required with certificate: the name in it"),
-        (own == key, "certificate_key", "required with certificate, and only then"),
-        (not (own and acme), "acme_email", "not together with certificate"),
+        (domain or not acme, "domain", "given with acme_email, as the name in the certificate"),
+        (domain or not own, "domain", "given with certificate, as the name in it"),
+        (own == key, "certificate_key", "given together with certificate"),
+        (not (own and acme), "acme_email", "empty, because certificate is given"),
     )
 
 
 def template(target: str = "") -> str:
     """A commented pneumo.toml with every setting at its default, except `target` if given."""
-    _checked(replace(Settings(), target=target))
+    _checked(replace(Settings(), target=target), {"target": _option("target")})
     lines = ["# Settings of a pneumoctl stack. Flags and PNEUMO_* variables override this file.", ""]
     for setting in fields(Settings):
         value = target if setting.name == "target" else setting.default

@@ -176,6 +176,11 @@ class Stack:
         self.write(saved.PORTS, asdict(ports))
 
 
+def use_where_made(directory: Path | str) -> str:
+    """The hint for a stack that another machine made. `directory`: the stack's directory on this one."""
+    return f"use that machine, or copy its directory from there to {directory}"
+
+
 def resolve(settings: Settings) -> tuple[Settings, Stack]:
     """The stack that the settings name, and the settings completed with what the stack has saved.
 

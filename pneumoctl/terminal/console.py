@@ -54,8 +54,13 @@ class Console:
             stream = sys.stderr if stderr else sys.stdout
             # A file or a pipe has no width; each row of a table must stay on one line there.
             width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE
+            # Rich's own no_color, which NO_COLOR sets, leaves bold text and moving lines: --no-color ends all codes.
             self._rich[stderr] = RichConsole(
-                stderr=stderr, no_color=not self.colour or None, highlight=False, width=width
+                stderr=stderr,
+                highlight=False,
+                width=width,
+                color_system="auto" if self.colour else None,
+                force_terminal=None if self.colour else False,
             )
         return self._rich[stderr]
 
@@ -118,7 +123,7 @@ class Console:
         """Show a spinner with a title until `idle`, on a terminal only; a second call changes the title."""
         if self._spinner:
             self._spinner.update(title)
-        elif sys.stderr.isatty() and not self.quiet:
+        elif sys.stderr.isatty() and self.colour and not self.quiet:
             self._spinner = self.rich(stderr=True).status(title)
             self._spinner.start()
 
@@ -189,7 +194,7 @@ class Console:
             with Bars(title, stderr) as bars:
                 yield bars
         else:
-            yield PlainLines(self.note)
+            yield PlainLines(self.note, waits=not self.json_mode)
 
     @contextmanager
     def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:

@@ -18,6 +18,9 @@ class Activities(Protocol):
     def begin(self, name: str, verb: str) -> None:
         """Show an activity as running; does nothing if it is shown already."""
 
+    def wait(self, name: str, verb: str, limit_s: float) -> None:
+        """Show what an activity waits for, for `limit_s` seconds at most; a further call replaces it."""
+
     def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """Show the outcome of an activity."""
 
@@ -29,10 +32,10 @@ class Activities(Protocol):
 
 
 class PlainLines:
-    """One line for each activity that ended."""
+    """One line for each activity that ended and, with `waits`, one for whatever is waited for."""
 
-    def __init__(self, note: Callable[[str, str], None]) -> None:
-        self._note = note
+    def __init__(self, note: Callable[[str, str], None], waits: bool = True) -> None:
+        self._note, self._waits = note, waits
         self._done = self._total = 0
 
     def expect(self, total: int) -> None:
@@ -41,6 +44,11 @@ class PlainLines:
 
     def begin(self, name: str, verb: str) -> None:
         """See Activities; prints nothing, so that each activity has one line in a log."""
+
+    def wait(self, name: str, verb: str, limit_s: float) -> None:
+        """See Activities."""
+        if self._waits:
+            self._note(f"  … {name}: {verb}, {limit_s:.0f} s at most", "")
 
     def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """See Activities."""
@@ -84,6 +92,11 @@ class Bars:
         """See Activities."""
         if name not in self._running:
             self._running[name] = self._bars.add_task(f"{verb} {name}", total=None, count="")
+
+    def wait(self, name: str, verb: str, limit_s: float) -> None:
+        """See Activities; the bar shows the seconds."""
+        self.begin(name, "")
+        self._bars.update(self._running[name], description=f"{name}: {verb}, {limit_s:.0f} s at most")
 
     def drop(self, name: str) -> None:
         """See Activities."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, unexpected
 from pneumoctl.gpu import attribution, refusals, scheduled_stop, stop
 from pneumoctl.gpu.stop import SETTLE_S
 from pneumoctl.stack import runs
@@ -90,7 +90,7 @@ def finalize_run(context: RunContext, run: Run, milestones: Milestones, ended: O
         try:
             finalizer(ending)
         except Exception as error:
-            context.note(f"{what} failed: {error}")
+            context.note(f"{what} failed: {error if isinstance(error, PneumoError) else unexpected(error)}")
     return Summary(ending.receipt(), ending.stop_failure, ending.outcome.hint)
 
 

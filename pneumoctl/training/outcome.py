@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, unexpected
 from pneumoctl.gpu import refusals
 from pneumoctl.gpu.attribution import SPOT_RECLAIM, TIMER_LINE, UNIT_LINE, last_match
 
@@ -83,7 +83,7 @@ def as_capacity_refusal(outcome: Outcome, type: str, reason: str) -> Outcome:
 def outcome_from_error(error: BaseException, started: bool) -> Outcome:
     """The outcome for an error of this client; the run failed only if its instance was started."""
     if not isinstance(error, PneumoError):
-        return Outcome("failed", f"{type(error).__name__}: {error}", Exit.TRAINING_FAILED if started else Exit.FAILED)
+        return Outcome("failed", unexpected(error), Exit.TRAINING_FAILED if started else Exit.FAILED)
     if error.details.get("spot"):  # no instance was launched
         return Outcome(NO_SPOT, error.message, error.code, error.hint)
     if error.details.get("unavailable"):

@@ -45,7 +45,7 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
 def _no_role(error: PneumoError) -> PneumoError:
     return PneumoError(
         f"the account has no role for spot instances, and these credentials may not create it: {error.message}",
-        "have somebody who may: aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+        "ask the account's administrator for: aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
         Exit.PREFLIGHT,
         spot="none",
     )

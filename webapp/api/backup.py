@@ -17,7 +17,7 @@ from webapp.api import s3_upload
 from webapp.api.export import WAIT_S, export
 from webapp.api.s3_upload import Bucket, UploadFailed
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.store_copy import StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import IO
 
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.store_copy import Contents, Item, StoreCopy, Verified
 from webapp.environment import Environment, EnvironmentInvalid
 

@@ -8,6 +8,7 @@ from threading import Lock
 from flask import Blueprint, Response, jsonify
 
 from webapp.api.services import Services
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.documents import Check, Checks, Readiness
 from webapp.metrics import CONTENT_TYPE
 
@@ -46,7 +47,8 @@ class CachedCheck:
             self._run()
         except Exception as error:  # any error means that the API is not ready
             log.warning("not ready: %s: %s", type(error).__name__, error)
-            return f"{type(error).__name__}: {error}"
+            foreseen = isinstance(error, StoreUnavailable | OutOfBand)
+            return str(error) if foreseen else f"unexpected error ({type(error).__name__}: {error})"
         return None
 
 

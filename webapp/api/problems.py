@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
-from webapp.api.storage.records import Damaged, Missing, StoreUnavailable
+from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id
 

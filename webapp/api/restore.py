@@ -19,7 +19,7 @@ from typing import IO
 
 from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import Item, StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
@@ -118,8 +118,8 @@ def main() -> int:
         except (EnvironmentInvalid, StoreUnavailable, Refused, OSError) as error:
             sys.stderr.write(f"import failed: {error}\n")
             return 1
-        except (tarfile.TarError, KeyError, ValueError) as error:  # their messages may quote the archive
-            sys.stderr.write(f"import failed: the archive is damaged ({type(error).__name__})\n")
+        except (tarfile.TarError, KeyError, ValueError):  # their messages may quote the archive
+            sys.stderr.write("import failed: the archive is damaged\n")
             return 1
     sys.stdout.write(json.dumps(counts) + "\n")
     return 0

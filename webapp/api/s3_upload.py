@@ -53,7 +53,14 @@ def role_credentials(host: str = _METADATA) -> Credentials:
         found = json.loads(_ask(host, "GET", path + _ask(host, "GET", path, token).split()[0], token))
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
     except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
-        raise UploadFailed(f"the metadata service gives no credentials ({type(error).__name__})") from error
+        raise UploadFailed(f"the metadata service gives no credentials ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """The system's words for a failed connection. An invalid answer is not quoted: it may hold credentials."""
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    return error.strerror or str(error) if isinstance(error, OSError) else "its answer is not valid"
 
 
 def _ask(host: str, method: str, path: str, headers: Mapping[str, str]) -> str:
@@ -92,7 +99,7 @@ def put(bucket: Bucket, key: str, body: IO[bytes], metadata: Mapping[str, str], 
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise UploadFailed(f"S3 does not answer ({type(error).__name__})") from error
+        raise UploadFailed(f"S3 does not answer ({_reason(error)})") from error
     finally:
         connection.close()
     if answer.status != 200:

@@ -12,7 +12,8 @@ from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
 from webapp.api.storage import listing
-from webapp.api.storage.records import Damaged, FeedbackFull, Record
+from webapp.api.storage.errors import Damaged, FeedbackFull
+from webapp.api.storage.records import Record
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Feedback, NewFeedback, Page
 from webapp.requests import PROBE_HEADER
 

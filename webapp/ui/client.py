@@ -149,7 +149,7 @@ class ApiClient:
                 urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
             except HTTPError as error:
                 self._report_failure("broken")
-                detail = f"The connection failed ({type(error).__name__}).{_open_outcome(method, path)}"
+                detail = f"The connection failed.{_open_outcome(method, path)}"
                 raise ApiError(502, _NO_ANSWER, detail) from error
 
     def _check_status(self, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:

@@ -185,8 +185,8 @@ class Terraform:
         after = self._read(["state", "pull"])
         if resources(after) != resources(before):
             raise PneumoError(
-                f"terraform's state differs after its migration; the old one is in {self.directory}",
-                f"compare, then: terraform -chdir={self.directory} state push -force OLD-ONE",
+                f"terraform's state differs from what it was before it was moved; the old one is in {self.directory}",
+                f"compare the two; to restore the old one: terraform -chdir={self.directory} state push -force FILE",
             )
         self._copy.note_initialised(new)
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,27 +16,38 @@ PREFIX = "terraform-copy-"  # before the id of the process
 
 @contextmanager
 def copied(terraform: Terraform) -> Iterator[Terraform]:
-    """A Terraform on a copy of the working directory as it is now. The copy is removed at the end."""
-    folder = terraform.directory.parent
+    """A Terraform on a copy of the working directory as it is now. The copy is removed at the end.
+
+    For a stack without a directory, before its first `up` or after its teardown, nothing remains, not even its log.
+    """
+    stack = terraform.directory.parent
+    folder = stack if stack.is_dir() else stack.parent
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     make_private(folder)
-    _remove_leftovers(folder)
-    directory = folder / f"{PREFIX}{os.getpid()}"
+    prefix = PREFIX if folder == stack else f".{PREFIX}"  # no stack has such a name
+    _remove_leftovers(folder, prefix)
+    directory = folder / f"{prefix}{os.getpid()}"
+    log = terraform.log if folder == stack else directory / terraform.log.name
     try:
         # Asked before and after: it may begin or end while the copy is made.
         at_work = bool(terraform.current)
-        WorkingCopy(terraform.directory).copy_to(directory)
+        if folder == stack:
+            WorkingCopy(terraform.directory).copy_to(directory)
         at_work = at_work or bool(terraform.current)
         if terraform.suspect and not at_work:  # else it was not killed
             WorkingCopy(directory).applying.touch(mode=0o600)
-        yield replace(terraform, directory=directory, lock=False, outdated=at_work)
+        yield replace(terraform, directory=directory, log=log, lock=False, outdated=at_work)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        with suppress(OSError):  # others may have begun to use them
+            for each in made:
+                each.rmdir()
 
 
-def _remove_leftovers(folder: Path) -> None:
+def _remove_leftovers(folder: Path, prefix: str) -> None:
     """Remove the copies of processes that were killed, and one of an earlier process with the id of this one."""
-    for copy in folder.glob(f"{PREFIX}*"):
-        process = int(copy.name.removeprefix(PREFIX))
+    for copy in folder.glob(f"{prefix}*"):
+        process = int(copy.name.removeprefix(prefix))
         if process == os.getpid() or not _is_alive(process):
             shutil.rmtree(copy, ignore_errors=True)
 

@@ -53,7 +53,7 @@ def _carry_out(request: Document, trees: Trees) -> Document:
     except Terminated:
         what, why = "the host", f"it was killed, or did not end within {request['limit']:.0f} s"
     except Exception as error:  # a bug; it must not be taken for the end of the host
-        what, why = "the agent", f"{type(error).__name__}: {error}"
+        what, why = "the agent", f"unexpected error, please report it ({type(error).__name__}: {error})"
     return {"state": "failed", "what": what, "code": 1, "output": why}
 
 

@@ -17,8 +17,9 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.saved import Cloud
 from pneumoctl.stack.settings import Settings, gpu_choices
-from pneumoctl.stack.stack import Stack
+from pneumoctl.stack.stack import Stack, use_where_made
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,12 @@ def _public_key(context: Context, make: bool) -> str:
     """The stack's public key. Raises PneumoError if it is missing although there are hosts, which accept no other."""
     directory = context.stack.ssh
     missing = not (directory / keys.PRIVATE).exists()
-    if missing and not context.serving_hosts():
+    if missing and not (hosts := context.serving_hosts()):
         return keys.key_pair(directory) if make else keys.unsaved_public_key()
+    if missing and context.stack.cloud() is None:
+        message = f"stack {context.stack.name} has {counted(len(hosts), 'host')} that another machine made"
+        message += ": this one has neither its directory nor its keys"
+        raise PneumoError(message, use_where_made(context.stack.directory))
     return keys.key_pair(directory) if make and not missing else keys.public_key(directory)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pneumoctl.aws import bill, prices
-from pneumoctl.aws.bill import Bill, BillLine, money
+from pneumoctl.aws.bill import Bill, BillLine, money, sums, without
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.terraform.runner import Planned
 from pneumoctl.errors import Exit
@@ -96,12 +96,18 @@ def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
     rows = [_row(action, what, line) for action, what, line in _lines(planned, bill)]
     styles = [STYLES[action] for action, _, _ in _lines(planned, bill)]
     counts = {sign: sum(change.action == action for change in planned.changes) for action, sign in SIGNS.items()}
-    hour, month = money(bill.usd_per_hour, bill.at_least, 4), money(bill.usd_per_month, bill.at_least)
     return (
         Table(("", "resource", "", "USD/hour", "USD/month"), rows, styles),
         ", ".join(f"{sign}{count}" for sign, count in counts.items() if count) + " resources",
-        f"price: {hour} an hour, {month} a month of 730 hours, without traffic (prices of {bill.date}, {bill.source})",
+        f"{_price_change(bill)} (traffic is billed in addition; prices of {bill.date}, {bill.source})",
     )
+
+
+def _price_change(bill: Bill) -> str:
+    """How the changes change the price of the stack."""
+    if not round(bill.usd_per_hour, 4):
+        return f"the price of the stack does not change{without(bill.at_least)}"
+    return f"the price of the stack changes by {sums(bill, plus='+')}"
 
 
 def _lines(planned: Planned, bill: Bill) -> Iterator[tuple[str, str, BillLine | None]]:
@@ -123,7 +129,7 @@ def _row(action: str, what: str, line: BillLine | None) -> tuple[str, ...]:
     if line is None:
         return SIGNS[action], what, "", "", ""
     priced = line.what + (f" ({line.note})" if line.note else "")
-    return SIGNS[action], what, priced, money(line.usd_per_hour, digits=4), money(line.usd_per_month)
+    return SIGNS[action], what, priced, money(line.usd_per_hour, 4), money(line.usd_per_month)
 
 
 def document(context: Context, planned: Planned, bill: Bill) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model import phantom
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, in_words
 
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's result is stored briefly, not listed
 
@@ -43,7 +43,7 @@ def gate(door: WebEndpoint, manifest: Mapping[str, Any]) -> dict[str, Any]:
         if not fault and stored["probability"] != prediction["probability"]:
             fault = f"{prediction['probability']} was answered, and {stored['probability']} is stored"
     except (KeyError, TypeError, ValueError) as error:
-        raise failed(f"the answer is no prediction: {error!r}") from error
+        raise failed(f"the answer is no prediction: {in_words(error)}") from error
     if fault:
         raise failed(fault)
     return stored
@@ -82,7 +82,7 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
             method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=30), retries=busy, **more
         )
     except urllib3.exceptions.HTTPError as error:
-        raise failed(f"{method} {url} gave no answer: {error}") from error
+        raise failed(f"{method} {url} gave no answer: {in_words(error)}") from error
     try:
         document = answer.json()
     except ValueError:

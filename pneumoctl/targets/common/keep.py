@@ -15,7 +15,8 @@ RESULTS = "results"  # the folder of the results within an export
 def keep(purge: bool, results_only: bool) -> Keep:
     """What the options of `teardown` say. Raises PneumoError (usage) if they contradict."""
     if purge and results_only:
-        raise PneumoError("--purge exports nothing, --results-only exports the results", "give one of them", Exit.USAGE)
+        message = "--purge and --results-only contradict each other: one exports nothing, the other the results"
+        raise PneumoError(message, "give one of them", Exit.USAGE)
     return "nothing" if purge else "results" if results_only else "everything"
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from model.serving import words
 from model.serving.prediction import current
+from pneumoctl.errors import in_words
 from pneumoctl.targets.common.unix_http import UnixConnection
 
 _CHECKS = {  # of the API -> what it means if one fails
@@ -30,8 +31,11 @@ def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[b
             connection.request("GET", path)
             answer = connection.getresponse()
             document = json.loads(answer.read())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False, {"detail": "it does not run: nothing listens at its address"}
     except (OSError, HTTPException, ValueError) as error:
-        return False, {"detail": f"no answer: {error.__class__.__name__}"}
+        reason = "its answer is not JSON" if isinstance(error, ValueError) else in_words(error)
+        return False, {"detail": f"no valid answer: {reason}"}
     return answer.status == 200, document if isinstance(document, dict) else {}
 
 

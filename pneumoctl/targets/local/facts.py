@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from pneumoctl import installation
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, in_words
 from pneumoctl.files import package, release_digest, tree
 from pneumoctl.registry.promotion import model_bundle
 from pneumoctl.stack import inventory
@@ -105,7 +105,7 @@ def redis_version(server: str) -> tuple[int, ...]:
         return tuple(int(part) for part in version.split("v=")[1].split()[0].split(".")[:3])
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
         raise PneumoError(
-            f"{server} does not run: {error}", "correct the setting redis_server", Exit.PREFLIGHT
+            f"{server} does not run: {in_words(error)}", "correct the setting redis_server", Exit.PREFLIGHT
         ) from error
 
 

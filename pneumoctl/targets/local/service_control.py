@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from xmlrpc.client import Fault
 
+from pneumoctl.errors import in_words
 from pneumoctl.targets.local import service_states
 
 PERIOD = 0.1  # seconds between two looks at a service that starts or stops
@@ -71,7 +72,7 @@ def main(argv: list[str]) -> int:
         act, wanted = VERBS[verb]
         state = act(Path(root), service)
     except OSError as error:
-        state, wanted = f"supervisord does not answer: {error}", ()
+        state, wanted = f"supervisord does not answer: {in_words(error)}", ()
     if state in wanted:
         return 0
     sys.stderr.write(f"{service}: {state}\n")

@@ -46,7 +46,7 @@ def connection(root: Path) -> Iterator[ServerProxy]:
         with ServerProxy("http://127.0.0.1", transport=_UnixTransport(socket(root))) as proxy:
             yield proxy
     except (ProtocolError, ResponseError, ExpatError, HTTPException) as error:
-        raise OSError(f"invalid answer: {error.__class__.__name__}") from error
+        raise OSError("its answer is not valid") from error
 
 
 def states(root: Path) -> dict[str, ServiceState] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import faults
+from pneumoctl.targets.common import faults, unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.targets.common.ready import ready, reason
 from pneumoctl.targets.local import preflight, processes, service_states
@@ -17,11 +17,13 @@ from pneumoctl.terminal.report import Report, Table
 def gather_status(stack: Stack) -> dict[str, Any]:
     """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
     inventory = stack.inventory()
-    shared = {"stack": stack.name, "working": faults.working(stack)}
+    working = faults.working(stack)
+    unfinished = None if working else unfinished_teardown.find(stack)
+    shared: dict[str, Any] = {"stack": stack.name, "working": working, "unfinished_teardown": unfinished}
     if inventory is None:
         left = [process.pid for process in processes.ours(stack.directory)]
         document = {**shared, "serving": False, "exists": False, "services": [], "strays": left}
-        return {**document, "faults": faults.as_dicts(_strays(document))}
+        return {**document, "faults": faults.as_dicts([*_teardown(document), *_strays(document)])}
     states = service_states.available_states(stack.directory)
     held = processes.listening(stack.directory)
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
@@ -45,8 +47,10 @@ def gather_status(stack: Stack) -> dict[str, Any]:
 
 
 def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
-    """What is wrong with a stack that exists."""
-    if not document["supervised"]:
+    """What is wrong with a stack that exists. A teardown stops its services, so they are no faults after one."""
+    if document["unfinished_teardown"]:
+        yield from _teardown(document)
+    elif not document["supervised"]:
         yield Fault("", "no supervisor runs its services", "pneumoctl up")
     else:
         yield from _of_services(document["services"])
@@ -58,6 +62,11 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
         free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"
         yield Fault("", free, "free some, then: pneumoctl status")
     yield from _strays(document)
+
+
+def _teardown(document: Mapping[str, Any]) -> Iterator[Fault]:
+    if document["unfinished_teardown"]:
+        yield unfinished_teardown.fault(document["unfinished_teardown"])
 
 
 def _of_services(services: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
@@ -72,7 +81,8 @@ def _of_services(services: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
 def _strays(document: Mapping[str, Any]) -> Iterator[Fault]:
     if document["strays"]:
         pids = ", ".join(map(str, document["strays"]))
-        yield Fault("", f"processes without a supervisor: {pids}", "pneumoctl up, or pneumoctl teardown")
+        ends = "pneumoctl teardown" if document["unfinished_teardown"] else "pneumoctl up, or pneumoctl teardown"
+        yield Fault("", f"processes without a supervisor: {pids}", ends)
 
 
 def _service(name: str, port: int, states: Mapping[str, ServiceState] | None, listening: bool) -> dict[str, Any]:
@@ -109,6 +119,8 @@ def report(document: Mapping[str, Any]) -> Report:
         last = f"stack {document['stack']}: {word} at {document['url']}"
     elif document["working"]:
         last = f"stack {document['stack']} is not up yet"
+    elif document["unfinished_teardown"]:
+        last = f"stack {document['stack']} is partly removed"
     else:
         last = f"stack {document['stack']} does not exist (next: pneumoctl up)"
     blocks += [*faults.lines(document), last]

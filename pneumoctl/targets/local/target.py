@@ -33,9 +33,8 @@ class Target:
 
     def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
         """See Target."""
-        if adopt:
-            message = f"stack {self.stack.name} runs on this machine (target local): it has no terraform state to adopt"
-            raise PneumoError(message, "pneumoctl up", Exit.USAGE)
+        self._refuse("up", "--adopt", adopt, "it has no terraform state to adopt")
+        self._refuse("up", "--lose-results", lose_results, "no host of it is replaced")
         return up.up(self.settings, self.stack, agreed, dry_run)
 
     def status(self) -> Iterator[Report]:
@@ -49,7 +48,14 @@ class Target:
 
     def teardown(self, keep: Keep, agreed: bool, dry_run: bool, end_training: bool = False) -> Report:
         """See Target."""
+        self._refuse("teardown", "--end-training", end_training, "it has no GPU host")
         return teardown.teardown(self.stack, keep, agreed, dry_run)
+
+    def _refuse(self, verb: str, option: str, given: bool, reason: str) -> None:
+        """Raise PneumoError (usage) if an option is given that is for stacks on aws."""
+        if given:
+            message = f"{option} is for stacks on aws: {self.stack.name} runs on this machine (target local), {reason}"
+            raise PneumoError(message, f"pneumoctl {verb}", Exit.USAGE)
 
     def results(self) -> AbstractContextManager[ResultStore]:
         """See Target."""

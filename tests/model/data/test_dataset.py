@@ -111,8 +111,9 @@ def test_one_picture_under_both_labels_is_refused(copy: Path) -> None:
 
 def test_train_needs_both_classes(copy: Path) -> None:
     shutil.rmtree(copy / "train" / "PNEUMONIA")
-    with pytest.raises(DataError, match="both NORMAL and PNEUMONIA"):
-        data.load(copy)
+    for look in (data.load, data.check):
+        with pytest.raises(DataError, match="both NORMAL and PNEUMONIA"):
+            look(copy)
 
 
 def test_an_unreadable_picture_stops_the_load(copy: Path) -> None:
@@ -171,8 +172,21 @@ def test_too_few_patients_cannot_be_cut(tmp_path: Path) -> None:
         path = tmp_path / folder / f"p{number}.png"
         path.parent.mkdir(parents=True)
         path.write_bytes(phantom.png(number, 64, False))
-    with pytest.raises(DataError, match="at least two patients"):
-        data.split(data.load(tmp_path), 0.2, 1)
+    for look in (data.check, lambda path: data.split(data.load(path), 0.2, 1)):
+        with pytest.raises(DataError, match="at least two patients"):
+            look(tmp_path)
+
+
+def test_a_check_reads_no_picture_and_gives_the_name(copy: Path) -> None:
+    first(copy, "train/NORMAL").write_bytes(b"no picture")
+    assert data.check(copy) == "tree"
+
+
+@pytest.mark.parametrize("content", [b"split,label,file\ntrain,NORMAL,\xff\n", b"split,label,file\n" + b"x" * 200_000])
+def test_a_manifest_that_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "films.csv").write_bytes(content)
+    with pytest.raises(DataError, match="not a CSV file in UTF-8"):
+        data.check(tmp_path / "films.csv")
 
 
 def test_arrays_are_what_serving_feeds_the_network(tree: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.aws.bill import BilledResource, BillLine, changed, money, so_far
+from pneumoctl.aws.bill import BilledResource, BillLine, changed, money, so_far, sums
 from pneumoctl.aws.prices import Prices
 from pneumoctl.aws.terraform.plan_json import Change
 
@@ -52,7 +52,7 @@ def test_a_running_stack() -> None:
     assert not bill.at_least
     assert bill.date == "2026-01-19"
     assert "per GB" in bill.of("aws_nat_gateway.main")[0].note
-    assert bill.of("aws_s3_bucket.main")[0].note == "? per GB and month stored"
+    assert bill.of("aws_s3_bucket.main")[0].note == "price unknown"
 
 
 def test_a_stopped_host_costs_its_disk_only() -> None:
@@ -73,12 +73,12 @@ def test_the_training_host_ends_stopped_whatever_it_was_at_its_first_boot() -> N
     assert replaced.usd_per_hour == 0  # it was stopped, and will be
 
 
-def test_an_unknown_price_makes_the_total_a_least() -> None:
+def test_an_unknown_price_is_left_out_of_the_sums_and_said() -> None:
     bill = changed([resource("h", "aws_instance", instance("m9.huge")), resource("e", "aws_eip", {})], PRICES)
     assert bill.at_least
     assert bill.lines[0].usd_per_month is None
-    assert money(bill.lines[0].usd_per_hour) == "?"
-    assert money(bill.usd_per_hour, bill.at_least, 3) == "at least $0.007"
+    assert money(bill.lines[0].usd_per_hour) == "unknown"
+    assert sums(bill) == "$0.0070 an hour, $5.11 a month of 730 hours, without the unknown prices"
     assert bill.as_dict()["lines"][0]["usd_per_hour"] is None
 
 

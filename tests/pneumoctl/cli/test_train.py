@@ -81,6 +81,44 @@ def test_a_folder_that_does_not_exist_is_named_before_a_missing_package(
     assert "error: there is no folder none" in capsys.readouterr().err and runs.load_all(stack) == []
 
 
+@pytest.mark.parametrize(
+    ("files", "words", "message"),
+    [
+        ([], ["films"], "contains no pictures; expected train/NORMAL"),
+        (["a/b.png"], ["films", "--resume"], "contains no pictures; expected train/NORMAL"),
+        (["train/NORMAL/a.png", "test/NORMAL/b.png"], ["films"], "both NORMAL and PNEUMONIA"),
+        (["train/NORMAL/a.png", "train/PNEUMONIA/b.png"], ["films"], "two patients of each class"),
+        (["train/Sick/a.png"], ["films"], "unknown label"),
+        (["words.txt"], ["films/words.txt"], "is not a folder, .npz or .csv"),
+        (["list.csv"], ["films/list.csv"], "no column file, label, split"),
+        ([], ["films", "--", "--weights", "none.h5"], "no file none.h5"),
+        ([], ["films", "--", "--ages", "9", "1"], "--ages"),
+    ],
+)
+def test_a_folder_that_is_no_data_set_is_a_usage_error_without_a_run(
+    stack: Stack, files: list[str], words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("films").mkdir()
+    for file in files:
+        Path("films", file).parent.mkdir(parents=True, exist_ok=True)
+        Path("films", file).write_bytes(b"x")
+    assert pneumoctl(["train", "--stack", "t", *words]) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert message in error and "to resume it" not in error and runs.load_all(stack) == []
+
+
+def test_a_folder_whose_name_does_not_fit_the_model_is_refused_before_the_training(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train/NORMAL/a", "train/NORMAL/b", "train/PNEUMONIA/c", "train/PNEUMONIA/d"):
+        Path("my films", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("my films", f"{name}.png").write_bytes(b"x")
+    assert pneumoctl(["train", "--stack", "t", "my films"]) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert "'dag-my films' is not a valid model name" in error and "-- --name NAME" in error
+    assert runs.load_all(stack) == []
+
+
 @pytest.mark.parametrize("words", [["."], [".", "--resume"]])
 def test_without_the_packages_for_training_nothing_is_recorded(
     stack: Stack, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

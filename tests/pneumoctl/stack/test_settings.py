@@ -47,8 +47,28 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
 def test_a_bad_value_is_a_usage_error_that_names_it(environ: dict[str, str], says: str) -> None:
     with pytest.raises(PneumoError) as caught:
         settings.load({}, None, environ)
-    assert says in f"{caught.value.message} {caught.value.hint}"
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert says in said or f"PNEUMO_{says.upper()}" in said
     assert caught.value.code == Exit.USAGE
+
+
+def test_a_bad_value_is_named_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "pneumo.toml"
+    file.write_text('batch = "0"\n')
+    for flags, environ, message in (
+        ({"batch": "0%"}, {"PNEUMO_BATCH": "51"}, "--batch is '0%'; it must be 1 to 50, or 1% to 100%"),
+        ({"offline_bundle": 5}, {}, "--offline-bundle must be text, not 5"),
+        ({}, {"PNEUMO_BATCH": "51"}, "PNEUMO_BATCH is '51'; it must be 1 to 50, or 1% to 100%"),
+        ({}, {}, f"the setting batch in {file} is '0'; it must be 1 to 50, or 1% to 100%"),
+        (
+            {"batch": "1"},
+            {"PNEUMO_ACME_EMAIL": "a@b"},
+            "the setting domain is ''; it must be given with acme_email, as the name in the certificate",
+        ),
+    ):
+        with pytest.raises(PneumoError) as caught:
+            settings.load(flags, file, environ)
+        assert caught.value.message == message
 
 
 @pytest.mark.parametrize(

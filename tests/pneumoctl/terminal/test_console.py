@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 from contextlib import nullcontext
 from typing import NoReturn
 
@@ -84,3 +88,36 @@ def test_a_signal_while_an_error_is_printed_ends_the_command(
     with pytest.raises(SystemExit) if ends else nullcontext():
         json_console.fail(PneumoError("broken"))
     assert json.loads(capsys.readouterr().out)["error"]["message"] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("words", "escapes"), [((), True), (("--no-color",), False)], ids=["with colours", "--no-color"]
+)
+def test_no_color_sends_no_escape_code_to_a_terminal(words: tuple[str, ...], escapes: bool) -> None:
+    """In a process of its own, on a real terminal: a table with a bold head, an error, a spinner, a bar, a clearing."""
+    program = (
+        "import sys; from pneumoctl.terminal.console import console; from pneumoctl.errors import PneumoError\n"
+        "console.configure(sys.argv[1:]); console.table(('host',), [('app-0',)], ['bold red']); console.clear()\n"
+        "console.fail(PneumoError('no', 'go')); console.busy('waiting'); console.idle(); console.alarm('on')\n"
+        "with console.activities('boot') as shown: shown.expect(1); shown.end('app-0', 'up')\n"
+        "with console.progress('copy', 2) as advance: advance(1)\n"
+    )
+    parent, child = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "FORCE_COLOR": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdin=child, stdout=child, stderr=child, env=environment
+    ) as process:
+        os.close(child)
+        output = b""
+        while part := _read(parent):
+            output += part
+    os.close(parent)
+    assert process.returncode == 0 and b"app-0" in output and b"error: no" in output
+    assert (b"\x1b" in output) is escapes
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the last process that had it open has ended
+        return b""

@@ -22,6 +22,29 @@ def test_off_a_terminal_each_end_is_a_line() -> None:
     ]
 
 
+def test_off_a_terminal_each_wait_is_a_line_unless_json_is_wanted() -> None:
+    printed: list[str] = []
+    for waits in (True, False):
+        lines = PlainLines(lambda text, _: printed.append(text), waits)
+        lines.wait("app-0", "waiting for its host key", 600)
+        lines.wait("app-0", "waiting for SSH", 600)
+    assert printed == [
+        "  … app-0: waiting for its host key, 600 s at most",
+        "  … app-0: waiting for SSH, 600 s at most",
+    ]
+
+
+def test_on_a_terminal_a_wait_shows_what_it_is_for_now() -> None:
+    out = io.StringIO()
+    with Bars("boot", Console(file=out, force_terminal=True, width=100)) as bars:
+        bars.wait("app-0", "waiting for its host key", 600)
+        bars.wait("app-0", "waiting for SSH", 600)
+        bars._bars.refresh()
+        assert len(bars._running) == 1
+        bars.end("app-0", "up")
+    assert "app-0: waiting for SSH, 600 s at most" in out.getvalue()
+
+
 def test_on_a_terminal_what_goes_on_is_shown_and_what_failed_stays() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)

@@ -24,7 +24,7 @@ from tests.webapp.servers import MAC_KEY, ROOT, RedisServer, redis_binary
 from webapp import api
 from webapp.api.export import DAMAGED, export, main
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.seal import key_id
 from webapp.api.storage.store_copy import StoreCopy
 from webapp.environment import Environment
@@ -156,7 +156,7 @@ def test_an_empty_store_is_exported(store, tmp_path, redis_server):
 def test_an_export_without_redis_fails(config):
     ran = run({**config, "REDIS_PORT": "1"}, "--wait=0.3")
     assert (ran.returncode, ran.stdout) == (1, b"")
-    assert b"export failed: ConnectionError" in ran.stderr
+    assert b"export failed: Redis cannot be reached" in ran.stderr
 
 
 def loading(server: RedisServer) -> None:
@@ -190,7 +190,7 @@ def test_the_export_waits_while_redis_loads(own_redis, config, tmp_path, clear_p
     for name, value in config.items():
         monkeypatch.setenv(name, value)
     assert main(["--wait=0", "--count"]) == 1
-    assert capsys.readouterr().err == "export failed: BusyLoadingError\n"
+    assert capsys.readouterr().err == "export failed: Redis is still loading its data\n"
     ran = run(config)
     assert ran.returncode == 0
     unpacked(ran.stdout, tmp_path / "out")
@@ -200,7 +200,7 @@ def test_the_export_waits_while_redis_loads(own_redis, config, tmp_path, clear_p
 def test_a_rejected_login_fails_immediately(config):
     start = time.monotonic()
     ran = run({**config, "REDIS_PASSWORD": "not-the-password"})
-    assert (ran.returncode, ran.stderr) == (1, b"export failed: AuthenticationError\n")
+    assert (ran.returncode, ran.stderr) == (1, b"export failed: Redis rejects the login\n")
     assert time.monotonic() - start < 30
 
 

@@ -40,7 +40,7 @@ def test_not_ready_without_redis_and_ready_when_it_returns(own_redis, config, mo
     own_redis.kill()
     rows = checks(caller, 503)
     assert not rows["store"]["ok"]
-    assert "StoreUnavailable" in rows["store"]["fault"]
+    assert rows["store"]["fault"] == "Redis cannot be reached"
     assert rows["known_picture"]["ok"]
     own_redis.start()
     checks(caller, 200)

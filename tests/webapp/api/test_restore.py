@@ -13,7 +13,7 @@ from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
-from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 

@@ -1,24 +1,8 @@
-"""What is stored: records and pages of them, and the errors of the store."""
+"""What is stored: records, and pages of them."""
 
 from dataclasses import dataclass
 
 from model.serving.prediction import Prediction
-
-
-class StoreUnavailable(Exception):
-    """Redis does not answer, rejects the login, is full, or cannot write; the message is the kind of error only."""
-
-
-class Missing(Exception):
-    """Nothing is stored under that id."""
-
-
-class Damaged(Exception):
-    """The stored bytes were changed; the message is their key."""
-
-
-class FeedbackFull(Exception):
-    """A prediction has the maximum number of feedback entries."""
 
 
 @dataclass(frozen=True)

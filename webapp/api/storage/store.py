@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 
 import redis
@@ -14,8 +14,9 @@ from redis.retry import Retry
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
 from webapp.api.storage import listing
+from webapp.api.storage.errors import CONTENDED, Damaged, FeedbackFull, Missing, StoreUnavailable, reason, redis_errors
 from webapp.api.storage.keys import index_of, key_of
-from webapp.api.storage.records import Damaged, FeedbackFull, Missing, Page, Record, StoreUnavailable
+from webapp.api.storage.records import Page, Record
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.documents import Feedback
 
@@ -28,15 +29,6 @@ PUT_ATTEMPTS = 5
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Translate the errors of Redis."""
-    try:
-        yield
-    except redis.RedisError as error:
-        raise StoreUnavailable(type(error).__name__) from error
 
 
 class Store:
@@ -86,7 +78,7 @@ class Store:
                     return record
                 except redis.WatchError:
                     continue  # the same id was stored concurrently: return that record
-        raise StoreUnavailable("contended")
+        raise StoreUnavailable(CONTENDED)
 
     def get(self, identifier: str) -> Record:
         """The record with that id; raises Missing or Damaged."""
@@ -167,7 +159,7 @@ class Store:
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
-            raise StoreUnavailable("nearly full")
+            raise StoreUnavailable("Redis is nearly full")
 
     def wait(self, seconds: float) -> None:
         """Wait until Redis answers; after a start it first loads its file and answers every command with an error.
@@ -182,7 +174,7 @@ class Store:
             except redis.RedisError as error:
                 transient = isinstance(error, redis.ConnectionError | redis.TimeoutError)
                 if not transient or isinstance(error, redis.AuthenticationError) or time.monotonic() >= deadline:
-                    raise StoreUnavailable(type(error).__name__) from error
+                    raise StoreUnavailable(reason(error)) from error
             time.sleep(_POLL_SECONDS)
 
     def ids(self) -> Iterator[str]:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 import redis
 
 from webapp.api.storage import listing
+from webapp.api.storage.errors import CONTENDED, Damaged, Missing, StoreUnavailable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
-from webapp.api.storage.records import Damaged, Missing, Record, StoreUnavailable
+from webapp.api.storage.records import Record
 from webapp.api.storage.seal import Seal, SealBroken
-from webapp.api.storage.store import PROBE_SECONDS, PUT_ATTEMPTS, Store, redis_errors
+from webapp.api.storage.store import PROBE_SECONDS, PUT_ATTEMPTS, Store
 from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request
@@ -155,7 +156,7 @@ class StoreCopy(Store):
                     return counts
                 except redis.WatchError:
                     continue  # changed in the meantime: compare again
-        raise StoreUnavailable("contended")
+        raise StoreUnavailable(CONTENDED)
 
     def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
         """Queue the commands that add what is missing in `old`; returns what they add."""

@@ -6,19 +6,31 @@ from typing import Any
 
 from pneumoctl.hosts import units
 from pneumoctl.stack.inventory import STORE
+from pneumoctl.stack.stack import use_where_made
+from pneumoctl.targets.common import unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
 
 BASTION = "nginx"
 DISK_FULL = 90  # percent; the alert DiskNearlyFull fires from there, too
+ON = ("pending", "running")
 Document = Mapping[str, Any]
 
 
 def of_stack(document: Document) -> Iterator[Fault]:
-    """Everything that is wrong; nothing if the stack serves as it should."""
+    """Everything that is wrong; nothing if the stack serves as it should.
+
+    After a teardown that was not completed, what it has removed or stopped is no fault; a GPU host that is on is one.
+    """
     if document["aws_error"]:
         unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
         yield Fault("AWS", unknown, document["aws_next"] or "pneumoctl doctor")
+    if document["unfinished_teardown"]:
+        yield unfinished_teardown.fault(document["unfinished_teardown"])
+        for host in document["hosts"]:
+            if host["role"] == "train" and host["state"] in ON:
+                yield from of_host(host)
+        return
     yield from _of_terraform(document)
     yield from _of_hosts(document["hosts"])
     yield from _of_strays(document)
@@ -52,8 +64,8 @@ def of_host(host: Document) -> Iterator[Fault]:
     name, state = host["name"], host["state"]
     if host["role"] == "train":
         if state != "stopped" and not host["leased"]:
-            on = state in ("pending", "running")
-            yield Fault(name, f"it is {state} in EC2, not stopped", "pneumoctl gpu reap" if on else "pneumoctl up")
+            following = "pneumoctl gpu reap" if state in ON else "pneumoctl up"
+            yield Fault(name, f"it is {state} in EC2, not stopped", following)
     elif state not in ("running", "?"):
         yield Fault(name, f"it is {state} in EC2", "pneumoctl up")
     elif host["ssh"] != "booted":
@@ -103,8 +115,8 @@ def _of_strays(document: Document) -> Iterator[Fault]:
     strays = document["strays"]
     if strays and document["elsewhere"]:
         made = f"{counted(len(strays), 'instance')} of this stack in {document['region']}, made from another machine"
-        other = "use that machine; if its state is in S3, set state_bucket, then: pneumoctl up"
-        yield Fault("", f"{made}: this one has neither its directory nor its keys", f"{other}; or pneumoctl teardown")
+        following = f"{use_where_made(document['directory'])}; or, to remove the stack: pneumoctl teardown"
+        yield Fault("", f"{made}: this one has neither its directory nor its keys", following)
     elif document["hosts"] or not document["working"]:  # otherwise a first `up` is making them
         for stray in strays:
             which = f"{stray['name']} {stray['instance']} ({stray['state']})"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar, cast
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import PneumoError, in_words, unexpected
 from pneumoctl.hosts import configure, units
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Step
@@ -80,7 +80,7 @@ def within(
         except PneumoError as error:
             answers[name] = error
         except Exception as error:  # a thread's traceback would be printed into the table
-            answers[name] = PneumoError(f"{type(error).__name__}: {error}")
+            answers[name] = PneumoError(unexpected(error))
 
     threads = {
         name: threading.Thread(target=ask, args=(name, question), daemon=True) for name, question in questions.items()
@@ -185,7 +185,7 @@ def check_front_door(door: health.WebEndpoint) -> float:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+        reason = getattr(error, "verify_message", "") or in_words(error)
         raise PneumoError(f"the front door does not answer: {reason}") from error
     if code != 200:
         raise PneumoError(f"the front door answers {code}")

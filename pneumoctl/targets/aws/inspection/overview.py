@@ -23,6 +23,7 @@ from pneumoctl.targets.aws.inspection import faults, host_facts, host_rows
 from pneumoctl.targets.aws.inspection.host_facts import HostFacts
 from pneumoctl.targets.aws.inspection.host_rows import PENDING, READINESS
 from pneumoctl.targets.common import faults as common_faults
+from pneumoctl.targets.common import unfinished_teardown
 
 TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
 READY_S = 8.5  # of services whose host has answered by then: a service may wait for Redis
@@ -46,18 +47,21 @@ def gather_status(
     hosts = host_rows.rows(inventory, cloud, answers)
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
     strays = [instance for instance in instances if instance.id not in expected]
+    unfinished = None if working else unfinished_teardown.find(stack)
     document = {
         "stack": settings.stack,
         "target": "aws",
         "region": cloud["region"],
-        "exists": bool(hosts or strays or working or terraform.suspect),
+        "exists": bool(hosts or strays or working or terraform.suspect or unfinished),
         "address": inventory.bastion.public_address if inventory else "",
         "front_door": _front(settings, inventory, answers.get("front door")),
         "hosts": hosts,
         "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
         "elsewhere": stack.cloud() is None,
+        "directory": str(stack.directory),
         "working": working,
         "unfinished": terraform.suspect,
+        "unfinished_teardown": unfinished,
         "not_imported": str(transfer.waiting(stack) or ""),
         "gpu_running": _unguarded(instances, leases),
         "runs": list(leases.values()),

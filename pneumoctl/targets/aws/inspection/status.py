@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pneumoctl.aws.bill import money
+from pneumoctl.aws.bill import money, without
 from pneumoctl.errors import Exit
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections
@@ -102,6 +102,6 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         days = door["certificate_days"]
         soon = "; renew it soon" if days < SOON_DAYS else ""
         yield f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days{soon}"
-    price = f"; {money(bill['usd_per_hour'], bill['at_least'], 4)} an hour" if bill else ""
+    price = f"; {money(bill['usd_per_hour'], 4, 'an hour')}{without(bill['at_least'])}" if bill else ""
     word = "up" if document["up"] else "DEGRADED" if document["hosts"] else "NOT UP"
     yield f"stack {document['stack']} in {document['region']}: {word}{price}"

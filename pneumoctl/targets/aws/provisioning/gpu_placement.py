@@ -24,8 +24,8 @@ def apply(context: Context, saved: Saved) -> None:
     if failure is None:
         return
     for kind, zone in _alternatives(context):
-        price = money(prices.current(context.aws, {kind}).of(kind), digits=4)
-        console.note(f"AWS has no capacity for the GPU host: trying {kind} in {zone} ({price} an hour)", "yellow")
+        price = money(prices.current(context.aws, {kind}).of(kind), 4, "an hour")
+        console.note(f"AWS has no capacity for the GPU host: trying {kind} in {zone} ({price})", "yellow")
         options = (f"-var=gpu_type={kind}", f"-var=gpu_zone={zone}", f"-replace={SUBNET}")
         failure = _failure(context, provision.save_plan(context, options=options))
         if failure is None:

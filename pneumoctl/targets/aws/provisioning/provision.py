@@ -16,15 +16,14 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.gpu import orphans, stop
 from pneumoctl.results import transfer
-from pneumoctl.ssh import first_boot, keys
-from pneumoctl.ssh.connections import Connections
+from pneumoctl.ssh import keys
 from pneumoctl.ssh.console_watch import ConsoleWatch
 from pneumoctl.ssh.first_boot import Console
 from pneumoctl.stack import inventory, runs
-from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.journal import Journal
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.provisioning import unlisted
+from pneumoctl.targets.aws.provisioning import boot, unlisted
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
 
@@ -118,23 +117,10 @@ def wait_until_ready(context: Context) -> Inventory:
     write_atomically(context.stack.ssh / keys.CONFIG, keys.ssh_config(hosts, context.stack.ssh).encode(), 0o600)
     _start_stopped_hosts(context)
     watches = _stop_training_hosts_after_boot(context, hosts)
-    _wait_for_boot(context, hosts, [host for host in hosts.hosts if host.role != "train"])
+    boot.wait(context, hosts, [host for host in hosts.hosts if host.role != "train"])
     for watch in watches:
         watch.check(console.note)
     return hosts
-
-
-def _wait_for_boot(context: Context, hosts: Inventory, awaited: Sequence[Host]) -> None:
-    with Connections(hosts, context.stack.ssh) as connections, console.activities("boot") as shown:
-        shown.expect(len(awaited))
-
-        def report(host: Host, state: str) -> None:
-            if state in (first_boot.UP, first_boot.FAILED):
-                shown.end(host.name, state, succeeded=state == first_boot.UP)
-            else:
-                shown.begin(host.name, state)
-
-        first_boot.wait(awaited, connections, context.aws.console_output, context.stack.ssh, report)
 
 
 def _stop_training_hosts_after_boot(context: Context, hosts: Inventory) -> list[ConsoleWatch]:
@@ -214,7 +200,7 @@ def boot_stopped_hosts(context: Context) -> None:
     """Start the hosts that were stopped outside pneumoctl, and wait until they have booted."""
     started, hosts = _start_stopped_hosts(context), context.stack.hosts()
     if started and hosts:
-        _wait_for_boot(context, hosts, [host for host in hosts.hosts if host.instance_id in started])
+        boot.wait(context, hosts, [host for host in hosts.hosts if host.instance_id in started])
 
 
 def _start_stopped_hosts(context: Context) -> set[str]:
@@ -222,7 +208,9 @@ def _start_stopped_hosts(context: Context) -> set[str]:
     stopped = stopped_hosts(context)
     ids = [host.id for host in stopped]
     if stopped:
-        console.note(f"starting {', '.join(host.name for host in stopped)}: they were stopped outside pneumoctl")
+        names = ", ".join(host.name for host in stopped)
+        was = "was" if len(stopped) == 1 else "were"
+        console.note(f"starting {names}, which {was} stopped outside pneumoctl")
         context.aws.stop(stopped)  # wait for hosts that are still stopping: they cannot be started yet
         transfer.reopen(context.stack)  # they serve again as soon as they have booted
         context.aws.call("ec2", "start_instances", InstanceIds=ids)

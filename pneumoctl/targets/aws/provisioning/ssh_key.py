@@ -10,11 +10,12 @@ from pneumoctl.aws import boot_scripts
 from pneumoctl.aws.ec2 import HALTED, Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import transfer
-from pneumoctl.ssh import first_boot, keys
+from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import Connections, LoginRefused, Unreachable
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.provisioning import boot
 from pneumoctl.terminal.console import console
 
 # cloud-init runs a boothook at every boot, before it starts the SSH server. This one acts once for each key, so that it
@@ -150,13 +151,7 @@ def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
     finally:
         transfer.reopen(context.stack)  # they serve again as soon as they have booted
     aws.call("ec2", "start_instances", InstanceIds=ids)
-    with Connections(inventory, context.stack.ssh) as connections, console.activities("boot") as shown:
-        shown.expect(len(ids))
-
-        def report(host: Host, state: str) -> None:
-            shown.end(host.name, state) if state == "up" else shown.begin(host.name, state)
-
-        first_boot.wait(hosts.restart, connections, aws.console_output, context.stack.ssh, report)
+    boot.wait(context, inventory, hosts.restart)
 
 
 def _set_user_data(aws: Aws, host: Host, script: bytes) -> None:

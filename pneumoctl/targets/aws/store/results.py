@@ -52,7 +52,7 @@ def opened(stack: Stack) -> Iterator[HostStore]:
     """The store of a stack. Raises PneumoError if it has no hosts."""
     inventory = stack.hosts()
     if inventory is None:
-        raise PneumoError(f"{stack.directory} names no hosts of stack {stack.name}", "pneumoctl up")
+        raise PneumoError(f"the inventory in {stack.directory} lists no hosts of stack {stack.name}", "pneumoctl up")
     with Connections(inventory, stack.ssh) as connections:
         yield HostStore(connections, inventory.store)
 

@@ -65,7 +65,9 @@ def start(connections: Connections, hosts: Collection[Host]) -> None:
         except PneumoError as error:
             failure = error.message
         if failure:
-            console.warn(f"uploads on {host.name} were not started (next: pneumoctl up): {failure}")
+            console.warn(
+                f"{host.name} takes no uploads: they could not be started again: {failure}; next: pneumoctl up"
+            )
 
     _on_all(hosts, tell)
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def test_a_plan_in_a_copy_knows_the_state_and_changes_nothing(tiny: Tiny) -> Non
     assert tree_digest(tiny.terraform.directory) == before and copies(tiny) == []
     assert (tiny.terraform.directory / ".pneumoctl" / "plan").read_bytes() == saved
     assert tiny.log.count("# terraform init") == 1  # the copy needs none
+
+
+def test_a_plan_for_a_stack_without_a_directory_leaves_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    for base in (tmp_path, tmp_path / "state" / "pneumoctl"):
+        other = base / f"{snapshot.PREFIX}1"  # a stack of that name
+        other.mkdir(parents=True)
+        before, stack = sorted(tmp_path.rglob("*")), base / "gone"
+        there = replace(tiny.terraform, directory=stack / "terraform", log=stack / "logs" / "terraform.log")
+        with snapshot.copied(there) as copy:
+            planned = prepared(copy, "a").plan()
+            assert [change.action for change in planned.changes] == ["create"] and not stack.exists()
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_plan_in_a_copy_does_not_wait_for_a_running_terraform(tiny: Tiny, tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ def test_similar_resources_without_a_price_are_one_row(capsys: pytest.CaptureFix
     console.show(plan.blocks(whole, bill.changed(whole.changes, PRICES)))
     output = capsys.readouterr().out
     assert "aws_rule.flow x 3" in output and "aws_rule.ssh: cidr" in output
-    assert "$0.0050" in output and "$3.65 a month" in output and "2026-01-19" in output
+    assert (
+        "$0.0050" in output
+        and "the price of the stack changes by +$0.0050 an hour, +$3.65 a month" in output
+        and "2026-01-19" in output
+    )
     assert "+4, ~1 resources" in output
 
 

@@ -93,7 +93,7 @@ def test_waiting_ends_with_the_last_answer(page: str) -> None:
     Page.answers = {"GET": (503, '{"status": "not ready"}')}
     with pytest.raises(PneumoError, match="not ready"):
         readiness.wait(f"{page}/readyz", timeout=0.3)
-    with pytest.raises(PneumoError, match="no answer"):
+    with pytest.raises(PneumoError, match="nothing listens"):
         readiness.wait("http://127.0.0.1:1/readyz", timeout=0.3)
     Page.answers = {"GET": (503, '{"checks": {"known_picture": {"ok": false}}}')}
     with pytest.raises(PneumoError, match="known picture"):

@@ -103,6 +103,8 @@ def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) 
 
     posted = post(operator, "100.png", 100)
     assert kill_in_step(operator, "teardown", "Stop the API", 0.0)
+    advice = [fault["next"] for fault in operator.json("status", code=1)["faults"]]
+    assert advice and all(command.startswith("pneumoctl teardown") for command in advice)
     operator.run("teardown", "-y")
     assert processes.ours(operator.directory) == []
     assert left(operator) == ["t.audit.head", "t.audit.jsonl", "t.mac-keys.json"]

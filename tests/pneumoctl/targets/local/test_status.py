@@ -20,7 +20,7 @@ API: dict[str, Any] = {
     "port": 5000,
     "listening": True,
 }
-FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "StoreUnavailable: ConnectionError"}}}
+FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
 GOOD: dict[str, Any] = {
     "stack": "t",
     "exists": True,
@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "disk_free_mb": 501,
     "strays": [],
     "working": [],
+    "unfinished_teardown": None,
 }
 
 
@@ -50,17 +51,25 @@ GOOD: dict[str, Any] = {
             True,
             ["api: it does not listen on port 5000; next: pneumoctl logs"],
         ),
-        ({"api": FULL, "page": {}}, False, ["it is not ready: uploads cannot be stored (StoreUnavailable: Connection"]),
+        ({"api": FULL, "page": {}}, False, ["it is not ready: uploads cannot be stored (Redis cannot be reached)"]),
         (
-            {"page": {"detail": "no answer: TimeoutError"}},
+            {"page": {"detail": "no valid answer: it did not answer in time"}},
             False,
-            ["it is not ready: no answer: TimeoutError; next: pneu"],
+            ["it is not ready: no valid answer: it did not answer in time; next: pneu"],
         ),
         ({"disk_free_mb": 499}, True, ["499 MB of the disk are free, and `up` needs 500 MB; next: free some"]),
         (
             {"supervised": False, "strays": [8, 9]},
             False,
-            ["no supervisor runs its", "processes without a supervisor: 8, 9"],
+            ["no supervisor runs its", "processes without a supervisor: 8, 9; next: pneumoctl up, or"],
+        ),
+        (
+            {"supervised": False, "strays": [8], "unfinished_teardown": {"exported": "", "directory": True}},
+            False,
+            [
+                "a teardown was not completed; next: pneumoctl teardown, which completes it (or pneumoctl up, which ",
+                "processes without a supervisor: 8; next: pneumoctl teardown",
+            ],
         ),
     ],
 )

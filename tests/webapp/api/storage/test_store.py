@@ -7,7 +7,8 @@ import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, walk
 from webapp.api.storage import listing
-from webapp.api.storage.records import FeedbackFull, Missing, Record
+from webapp.api.storage.errors import FeedbackFull, Missing
+from webapp.api.storage.records import Record
 from webapp.api.storage.store import PROBE_SECONDS
 
 

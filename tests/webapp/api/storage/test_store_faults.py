@@ -10,7 +10,7 @@ import pytest
 from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import RedisServer
 from webapp.api.storage import listing
-from webapp.api.storage.records import Damaged, StoreUnavailable
+from webapp.api.storage.errors import Damaged, StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store import Store
 

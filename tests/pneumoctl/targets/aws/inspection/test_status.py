@@ -60,8 +60,10 @@ GOOD: dict[str, Any] = {
     "hosts": [HOST],
     "strays": [],
     "elsewhere": False,
+    "directory": "/state/t",
     "working": [],
     "unfinished": False,
+    "unfinished_teardown": None,
     "not_imported": "",
     "gpu_running": [],
     "runs": [],
@@ -77,7 +79,7 @@ def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
     row = next(line for line in output.splitlines() if line.startswith("app-0"))
     for word in ("running", "2 run", "api 0123456789ab", "small-abc", "41 %", "17 %", "no"):
         assert word in row
-    assert "good for 20 days" in output and "t in eu-west-1: up; at least $0.2500 an hour" in output
+    assert "good for 20 days" in output and "t in eu-west-1: up; $0.2500 an hour, without the unknown prices" in output
 
 
 def test_a_host_without_an_answer_is_shown_as_not_up(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,8 +138,8 @@ ENDED = {
     [
         (GOOD | {"hosts": [HOST, TRAIN, TRAIN | {"state": "running", "leased": True}]}, []),
         (
-            GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (ConnectionError)"}}]},
-            ["app-0: api is not ready: uploads cannot be stored (ConnectionError); next: pneumoctl logs redis"],
+            GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (Redis cannot be reached)"}}]},
+            ["app-0: api is not ready: uploads cannot be stored (Redis cannot be reached); next: pneumoctl logs redis"],
         ),
         (
             GOOD | {"hosts": [HOST | {"failed": ["pneumoctl-backup.service"]}]},
@@ -174,6 +176,15 @@ ENDED = {
         (
             GOOD | {"unfinished": True},
             ["terraform: its last change of the stack was not completed; next: pneumoctl up"],
+        ),
+        (
+            GOOD
+            | {"hosts": [HOST | {"state": "gone"}, TRAIN | {"state": "running"}], "unfinished": True}
+            | {"unfinished_teardown": {"exported": "/e/results", "directory": True}},
+            [
+                "a teardown was not completed; it has exported the results to /e/results; next: pneumoctl teardown, ",
+                "train: it is running in EC2, not stopped; next: pneumoctl gpu reap",
+            ],
         ),
         (GOOD | {"not_imported": "/a b"}, ["app-0: results in /a b were not imported into the new store; next: "]),
         (BEFORE | {"strays": [NEW], "working": [UP, APPLY], "unfinished": True}, []),

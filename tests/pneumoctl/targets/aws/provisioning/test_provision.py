@@ -193,7 +193,7 @@ def test_the_gpu_host_is_stopped_before_the_other_hosts_are_awaited(
         assert ec2.stopped == ["i-1"]
         raise failed
 
-    monkeypatch.setattr(provision.first_boot, "wait", wait)
+    monkeypatch.setattr(provision.boot.first_boot, "wait", wait)
     monkeypatch.setattr(provision.orphans, "leases", lambda *_: {})
     if known:  # a host that has booted before has nothing to wait for
         keys.pin(stack.ssh, inventory.Host("train", "train", "10.20.32.10", instance_id="i-1"), "ssh-ed25519 AAAA")
@@ -242,7 +242,9 @@ def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch)
     assert "another account's" not in environment.values()
 
 
-def test_stopped_hosts_that_are_started_take_uploads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_hosts_that_are_started_take_uploads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     stack, events = Stack("t", tmp_path / "t"), list[Any]()
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
     transfer.set_final(stack, None)
@@ -254,6 +256,13 @@ def test_stopped_hosts_that_are_started_take_uploads_again(tmp_path: Path, monke
         def call(self, *_: str, **arguments: Any) -> None:
             events.append((transfer.is_final(stack), arguments["InstanceIds"]))
 
-    monkeypatch.setattr(provision.first_boot, "wait", lambda hosts, *_: events.append([host.name for host in hosts]))
+    def wait(hosts: list[inventory.Host], _: object, __: object, ___: object, report: Any) -> None:
+        events.append([host.name for host in hosts])
+        report(hosts[0], "waiting for SSH")
+
+    monkeypatch.setattr(provision.boot.first_boot, "wait", wait)
     provision.boot_stopped_hosts(replace(aws_context(Stopped()), stack=stack))
     assert events == [(False, ["i-2"]), ["web-0"]]
+    shown = capsys.readouterr().err
+    assert "starting web-0, which was stopped outside pneumoctl" in shown
+    assert "web-0: waiting for SSH, 600 s at most" in shown

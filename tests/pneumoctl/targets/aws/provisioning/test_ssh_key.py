@@ -20,7 +20,7 @@ from pneumoctl.results import transfer
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import LoginRefused
 from pneumoctl.stack.inventory import Host
-from pneumoctl.stack.stack import Stack
+from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import ssh_key
@@ -97,7 +97,9 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
     made.aws.there.append(instance(TRAIN, "stopped"))
     monkeypatch.setattr(ssh_key, "Connections", Hosts)
     monkeypatch.setattr(
-        ssh_key.first_boot, "wait", lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts})
+        ssh_key.boot.first_boot,
+        "wait",
+        lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts}),
     )
     yield made
     Hosts.refusing = set()
@@ -195,6 +197,7 @@ def test_while_the_gpu_is_on_no_key_is_made(stack: Context) -> None:
 
 
 def test_a_plan_writes_no_key_and_up_makes_none_for_hosts_that_accept_another(stack: Context) -> None:
+    stack.stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "bucket"))
     for make in (False, True):
         with pytest.raises(PneumoError, match="is missing, and its hosts accept no other") as caught:
             context.desired_variables(replace(stack, settings=replace(stack.settings, operator_cidr="a")), make)
@@ -205,6 +208,18 @@ def test_a_plan_writes_no_key_and_up_makes_none_for_hosts_that_accept_another(st
     assert context.last_applied_variables(new)["public_key"].startswith("ssh-ed25519 ")
     assert not stack.stack.ssh.exists()
     assert context.desired_variables(new, make_key=True)["public_key"] == keys.public_key(stack.stack.ssh)
+
+
+def test_on_another_machine_up_and_plan_advise_to_use_the_one_that_made_the_stack(
+    stack: Context, tmp_path: Path
+) -> None:
+    elsewhere = replace(
+        stack, stack=Stack("t", tmp_path / "elsewhere"), settings=replace(stack.settings, operator_cidr="a")
+    )
+    for make in (False, True):
+        with pytest.raises(PneumoError, match="that another machine made") as caught:
+            context.desired_variables(elsewhere, make)
+        assert caught.value.hint == f"use that machine, or copy its directory from there to {tmp_path}/elsewhere"
 
 
 def test_the_account_s_key_pair_is_not_replaced_by_a_key_that_the_hosts_refuse(

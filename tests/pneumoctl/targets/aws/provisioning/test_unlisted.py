@@ -121,10 +121,18 @@ def test_a_teardown_and_up_with_adopt_import_everything(recovered: list[Any]) ->
     assert recovered == [HOSTS]
 
 
-def test_a_stack_on_this_machine_has_nothing_to_adopt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "words",
+    [("up", "--adopt"), ("up", "--lose-results"), ("up", "--offline-bundle", "."), ("teardown", "--end-training")],
+    ids=" ".join,
+)
+def test_options_for_aws_are_refused_for_a_stack_on_this_machine(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert run(["up", "-y", "--adopt", "--target", "local", "--json"]) == Exit.USAGE
-    assert "to adopt" in json.loads(capsys.readouterr().out)["error"]["message"]
+    for target in ((), ("--target", "local")):
+        assert run([*words, "-y", *target, "--json"]) == Exit.USAGE
+        message = json.loads(capsys.readouterr().out)["error"]["message"]
+        assert message.startswith(f"{words[1]} is for stacks on aws: default runs on this machine (target local)")
+    assert list(tmp_path.iterdir()) == []

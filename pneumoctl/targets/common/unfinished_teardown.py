@@ -1,0 +1,50 @@
+"""A teardown that was interrupted or failed: `status` advises to complete it, and names what it has exported."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from pneumoctl.errors import Exit
+from pneumoctl.results import transfer
+from pneumoctl.stack import audit
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common.faults import Fault
+
+Document = Mapping[str, Any]
+
+
+def find(stack: Stack) -> dict[str, Any] | None:
+    """A JSON document of the teardown that left the stack half removed; None if there is none.
+
+    `exported`: the path of the results that it exported, empty if there is none; `directory`: whether the stack's
+    directory is still complete, so that `up` can bring the stack back. Ask only while no command holds the stack's
+    lock. The audit record tells it: the last `up` or `teardown` is a teardown that did not end with success.
+    """
+    if not (stack.exists or stack.removed.exists()):
+        return None
+    entries = list[dict[str, Any]]()
+    with suppress(OSError):
+        entries = [entry for entry in audit.chain(stack).entries() if entry.get("command") in ("up", "teardown")]
+    if not entries or entries[-1]["command"] != "teardown" or entries[-1].get("code") == Exit.DONE:
+        return None
+    begun = [entry["at"] for entry in entries if entry.get("run") == entries[-1].get("run")]
+    return {"exported": _exported(stack, begun[0]), "directory": stack.exists}
+
+
+def _exported(stack: Stack, since: str) -> str:
+    """The last export, if it is not older than the teardown that began then."""
+    export = transfer.last_export(stack)
+    with suppress(OSError, ValueError):
+        if export and (stack.directory / transfer.LAST).stat().st_mtime >= datetime.fromisoformat(since).timestamp():
+            return str(export["path"])
+    return ""
+
+
+def fault(document: Document) -> Fault:
+    """The fault, from the document of `find`."""
+    what = "a teardown was not completed"
+    if document["exported"]:
+        what += f"; it has exported the results to {document['exported']}"
+    back = " (or pneumoctl up, which brings the stack back)" if document["directory"] else ""
+    return Fault("", what, f"pneumoctl teardown, which completes it{back}")

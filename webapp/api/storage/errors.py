@@ -1,0 +1,49 @@
+"""The errors of the store, and those of Redis in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+CONTENDED = "others change the same record all the time"
+
+
+class StoreUnavailable(Exception):
+    """Redis does not answer, rejects the login, is full, or cannot write; the message quotes nothing of its answer."""
+
+
+class Missing(Exception):
+    """Nothing is stored under that id."""
+
+
+class Damaged(Exception):
+    """The stored bytes were changed; the message is their key."""
+
+
+class FeedbackFull(Exception):
+    """A prediction has the maximum number of feedback entries."""
+
+
+_REASONS = (  # the first class that fits
+    (redis.AuthenticationError, "Redis rejects the login"),
+    (redis.BusyLoadingError, "Redis is still loading its data"),
+    (redis.TimeoutError, "Redis does not answer in time"),
+    (redis.ConnectionError, "Redis cannot be reached"),
+    (redis.OutOfMemoryError, "Redis is full"),
+    (redis.ReadOnlyError, "Redis takes no changes"),
+    (redis.ResponseError, "Redis refuses the command"),
+)
+
+
+def reason(error: redis.RedisError) -> str:
+    """The kind of error in words, without what Redis has answered."""
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "Redis failed")
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Translate the errors of Redis."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise StoreUnavailable(reason(error)) from error
