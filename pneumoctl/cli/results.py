@@ -38,6 +38,7 @@ def export(invocation: Invocation, path: Export) -> int:
     with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
         act.begin()
         console.busy(f"reading the store on {store.host}")
+        transfer.require_space(store, place)
         exported = transfer.export(stack, store, place)
         console.idle()
         act.changed = []

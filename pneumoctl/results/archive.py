@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import sha256
+from pneumoctl.files import make_private, sha256
 
 FORMAT = 1
 MANIFEST, SEALED, PICTURES = "manifest.json", "sealed.jsonl", "images/"  # as webapp/api/export.py names them
@@ -41,11 +41,15 @@ def prepare(target: Path) -> Path:
     """Make the folder of the target, and remove what a killed export left; returns the file to write to."""
     if target.exists() or target.is_symlink():
         raise PneumoError(f"{target} exists already", "name another file or folder", Exit.USAGE)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    spool = partial(target)
-    spool.unlink(missing_ok=True)
-    shutil.rmtree(_folder(target), ignore_errors=True)
-    return spool
+    make_private(target.parent)
+    for path in leftovers(target):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return partial(target)
+
+
+def leftovers(target: Path) -> tuple[Path, ...]:
+    """What a killed export leaves beside its target."""
+    return partial(target), _folder(target)
 
 
 def finish(target: Path) -> Manifest:

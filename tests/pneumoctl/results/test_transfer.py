@@ -1,12 +1,15 @@
 """Exports are complete, verified and atomic; an import needs the keys that sealed them; on a real store."""
 
+import errno
 import json
+import os
 import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
@@ -14,7 +17,8 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.results.mac_keys import KeysMissing
-from pneumoctl.stack.stack import home
+from pneumoctl.stack.free_space import NotWritten
+from pneumoctl.stack.stack import exports, home
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
@@ -123,13 +127,49 @@ def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: S
     assert transfer.last_export(made.stack) is None
 
 
+@dataclass
+class Full:
+    """A store whose export does not fit on the disk."""
+
+    host: str = "app-0"
+
+    def run(self, options: Sequence[str], stdin: Iterator[bytes], stdout: IO[bytes]) -> tuple[int, str]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    stack_of: StackOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stack_of()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    target = exports() / "t-20260102T030405Z" / "results"
+    with pytest.raises(NotWritten, match=rf"No space left on device \(.* MB are free in {target.parent}") as error:
+        transfer.export(made.stack, Full(), target)
+    assert "set XDG_DATA_HOME to another folder" in error.value.hint and not (tmp_path / "share").exists()
+
+
+def test_the_space_is_checked_against_the_size_of_the_store(
+    stack_of: StackOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(stack_of)
+    size = transfer.count(made.reached).size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * size // 2))
+    transfer.require_space(made.reached, tmp_path / "out.tar")
+    for target, more in (("out", 0), ("out.tar", size)):  # a folder is unpacked from a file
+        with pytest.raises(NotWritten, match="there is not enough space"):
+            transfer.require_space(made.reached, tmp_path / target, more)
+    monkeypatch.undo()
+    transfer.export(made.stack, made.reached, tmp_path / "out.tar")
+    assert (tmp_path / "out.tar").stat().st_size <= size
+
+
 @pytest.mark.parametrize("name", ["out", "out.tar"])
 @pytest.mark.parametrize("size", [0, 1000, 5000])
 def test_a_cut_off_answer_leaves_nothing(stack_of: StackOf, tmp_path: Path, size: int, name: str) -> None:
     made, target = filled(stack_of), tmp_path / "made" / name
     with pytest.raises(PneumoError, match=r"cannot be used: .* (cut off|damaged)"):
         transfer.export(made.stack, Cut(made.reached, size), target)
-    assert list(target.parent.iterdir()) == [] and not made.kept.exists()
+    assert not target.parent.exists() and not made.kept.exists()
     assert transfer.last_export(made.stack) is None
 
 

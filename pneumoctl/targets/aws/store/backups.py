@@ -61,7 +61,7 @@ def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
         except PneumoError as error:
             console.warn(f"a backup of the results is not used: {error.message}")
             continue
-        return path, transfer.with_keys(context.stack, manifest)
+        return path, transfer.with_keys(context.stack, manifest, path)
     if found:
         raise Unusable(len(found), folder)
     return None

@@ -103,6 +103,9 @@ def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) 
 
     posted = post(operator, "100.png", 100)
     assert kill_in_step(operator, "teardown", "Stop the API", 0.0)
+    stopped = {"where": "ui", "what": "it is stopped: an up or a teardown was interrupted"}
+    stopped |= {"next": "pneumoctl up; or: pneumoctl teardown"}
+    assert stopped in operator.json("status", code=Exit.FAILED)["faults"]
     operator.run("teardown", "-y")
     assert processes.ours(operator.directory) == []
     assert left(operator) == ["t.audit.head", "t.audit.jsonl", "t.mac-keys.json"]
