@@ -34,7 +34,8 @@ def make(store: HostStore) -> None:
     """Back the store up now; a failure is a warning, because what counts is what is in the bucket."""
     done = remote_command.run(store.connections, store.machine, ("systemctl", "start", UNIT), _LIMIT_S)
     if done.code:
-        console.warn(f"the results on {store.host} were not backed up: pneumoctl ssh {store.host} journalctl -u {UNIT}")
+        why = f"pneumoctl ssh {store.host} -- sudo journalctl -n 50 -u {UNIT}"
+        console.warn(f"the results on {store.host} were not backed up (next: {why})")
 
 
 def new_folder(context: Context) -> Path:
