@@ -23,10 +23,15 @@ LAST = "last-export.json"
 WANTED = "wanted-import.json"
 NOTHING = 66  # exit code instead of the program's: nothing was ever stored
 _DAMAGED = 6  # exit code of the export: it is complete, and some parts are damaged
+_REFUSED = 65  # exit code of the import: the export is not as it was made
 
 
 class NothingStored(PneumoError):
     """The stack's API was never installed, so that nothing can be stored."""
+
+
+class _Refused(PneumoError):
+    """An import was refused because the export is not as it was made."""
 
 
 class ResultStore(Protocol):
@@ -84,6 +89,8 @@ def _failed(store: ResultStore, code: int, stderr: str) -> PneumoError:
     if code == NOTHING:
         return NothingStored(f"nothing was ever stored on {store.host}", "pneumoctl up")
     last = stderr.strip().splitlines()[-1:] or [f"exit {code}"]
+    if code == _REFUSED:
+        return _Refused(last[0])
     return PneumoError(f"the store on {store.host} cannot be used: {last[0]}", "pneumoctl status, and: pneumoctl logs")
 
 
@@ -137,7 +144,11 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         size = archive.write_for_import(path, spool)
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
-        answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+        try:
+            answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+        except _Refused as error:
+            message = f"the export {path} was changed after it was made, so nothing was imported: {error.message}"
+            raise PneumoError(message, archive.ANOTHER) from error
     for awaited in wanted(stack):
         if awaited.resolve() == path.resolve():
             forget_wanted(stack, awaited)

@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.stack.free_space import NotWritten
@@ -262,16 +262,37 @@ def test_a_forged_result_with_matching_digests_is_refused_by_its_seal(stack_of: 
     document = json.loads(manifest.read_text())
     document["files"]["sealed.jsonl"] = (archive.sha256(sealed), sealed.stat().st_size)
     manifest.write_text(json.dumps(document))
-    with pytest.raises(PneumoError, match=r"1 of 2 results .* not as they were sealed"):
+    with pytest.raises(PneumoError) as error:
         transfer.restore(made.stack, made.reached, target)
+    assert error.value.message.startswith(f"the export {target} was changed after it was made, so nothing was imported")
+    assert "1 of 2 results (2 were exported) are not as they were sealed" in error.value.message
+    assert "the store" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tgz", "x.zip", "x.TAR"])
+def test_the_name_of_another_archive_makes_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PneumoError, match=r"an export is a \.tar file or a folder") as error:
+        archive.prepare(tmp_path / "new" / name)
+    assert error.value.code == Exit.USAGE and not (tmp_path / "new").exists()
+    archive.prepare(tmp_path / "ward.2026")
+
+
+def test_the_folder_above_an_export_leads_to_it(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    transfer.export(made.stack, made.reached, tmp_path / "a teardown" / "results")
+    with pytest.raises(PneumoError, match="is not an export, but holds one") as error:
+        archive.verify(tmp_path / "a teardown")
+    assert error.value.hint == f"did you mean: pneumoctl results import '{tmp_path}/a teardown/results'"
+    assert error.value.code == Exit.USAGE
 
 
 def test_a_file_that_is_no_export_and_one_that_leaves_its_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("text")
     with pytest.raises(PneumoError, match="cut off, or not an export"):
         archive.verify(tmp_path / "text.tar")
-    with pytest.raises(PneumoError, match="there is no export"):
+    with pytest.raises(PneumoError, match="there is no file or folder") as error:
         archive.verify(tmp_path / "none")
+    assert "pneumoctl results import PATH" in error.value.hint and str(exports()) in error.value.hint
     (tmp_path / "outside").mkdir()
     manifest = {"format": 1, "counts": {}, "contents": "", "keys": {}, "files": {"../text.tar": ["", 0]}}
     (tmp_path / "outside" / "manifest.json").write_text(json.dumps(manifest))

@@ -251,6 +251,8 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert operator.json("results", "import", target, "-y")["present"] == exported["results"]
     assert "cancelled" in operator.json("results", "import", target, code=Exit.FAILED)["error"]["message"]
     assert stored(operator, posted["id"]) == posted
+    assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
+    assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]
     acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
     assert [(act["command"].split()[1], act["code"]) for act in acts] == [
         ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0)
