@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from model.files import flush, flush_directory
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private, sha256
 from pneumoctl.stack.stack import exports
@@ -75,7 +76,7 @@ def finish(target: Path) -> Manifest:
             _unpack(spool, folder)
             verify(folder)
             folder.rename(target)
-        _sync(target.parent)
+        flush_directory(target.parent)
         return manifest
     finally:
         spool.unlink(missing_ok=True)
@@ -179,21 +180,12 @@ def _unpack(spool: Path, folder: Path) -> None:
             file.parent.mkdir(exist_ok=True, mode=0o700)
             with open_private(file) as out, packed.extractfile(member) or BytesIO() as content:
                 shutil.copyfileobj(content, out)
-                out.flush()
-                os.fsync(out.fileno())
+                flush(out)
 
 
 def open_private(path: Path) -> IO[bytes]:
     """A new file that only its owner can read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_for_import(path: Path, out: IO[bytes]) -> int:
