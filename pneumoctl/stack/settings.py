@@ -87,7 +87,7 @@ class Settings:
         60, "aws: minutes between two backups of the results into the bucket, if they changed; 0: no backups."
     )
     backup_days: int = _setting(
-        14, "aws: days for which a backup of the results, or a version that it replaced, is kept."
+        14, "aws: days for which the first backup of each day, or a version that it replaced, is kept."
     )
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now."
