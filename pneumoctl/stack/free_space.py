@@ -50,8 +50,9 @@ def _nearest_folder(target: Path) -> Path:
 
 
 def _elsewhere(target: Path) -> str:
-    for variable, base in (("XDG_DATA_HOME", exports()), ("XDG_STATE_HOME", home())):
-        if target.is_relative_to(base):
+    """Known by the last folders of a base: the step of a local teardown runs without XDG_DATA_HOME."""
+    for variable, base in (("XDG_DATA_HOME", exports().parts[-2:]), ("XDG_STATE_HOME", home().parts[-1:])):
+        if any(parent.parts[-len(base) :] == base for parent in target.parents):
             return f"set {variable} to another folder"
     return "name another path"
 

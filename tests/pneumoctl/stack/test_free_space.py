@@ -35,6 +35,12 @@ def test_a_file_in_the_place_of_a_folder_is_no_space(tmp_path: Path) -> None:
         free_space.require(tmp_path / "data" / "pneumoctl" / "exports" / "t" / "results", 1)
 
 
+def test_the_place_is_known_without_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME")  # as in a step that is a process of its own
+    target = tmp_path / "data" / "pneumoctl" / "exports" / "t" / "results"
+    assert "set XDG_DATA_HOME to another folder" in NotWritten(target, "full").hint
+
+
 @pytest.mark.parametrize(
     ("target", "instead"),
     [
