@@ -122,8 +122,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
     }
   }
 
-  # Who may write backups can replace them: the versions before stay as long as a backup does. Pictures of patients are
-  # therefore gone after twice that time at the latest.
+  # Who may write backups can replace them: what was there before stays as long as a backup does. Pictures of patients
+  # are therefore gone after twice that time at the latest. No number limits the versions: who writes that many would
+  # delete all earlier ones.
   rule {
     id     = "backups"
     status = "Enabled"
@@ -138,6 +139,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
 
     noncurrent_version_expiration {
       noncurrent_days = var.backup_days
+    }
+  }
+
+  # The backups of a day after its first all have this name: their versions would be as many as the hours of all days.
+  rule {
+    id     = "latest-backup"
+    status = "Enabled"
+
+    filter {
+      prefix = "backups/results/latest.tar"
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
     }
   }
 }

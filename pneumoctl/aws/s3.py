@@ -15,6 +15,7 @@ from typing import Any
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import sha256
+from pneumoctl.stack.free_space import NotWritten
 
 RESULTS = ("runs/", "bundles/")
 CHUNK = 2**20
@@ -27,11 +28,16 @@ LARGEST = 5 * 2**30  # bytes that S3 takes in one request
 
 @dataclass(frozen=True)
 class Object:
-    """A current object; size in bytes."""
+    """A current object; size in bytes. `etag`: another one for other contents."""
 
     key: str
     size: int
     modified: datetime
+    etag: str = ""
+
+
+def _object(entry: Mapping[str, Any]) -> Object:
+    return Object(entry["Key"], entry["Size"], entry["LastModified"], entry.get("ETag", ""))
 
 
 def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Object]:
@@ -40,16 +46,27 @@ def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Ob
     with _gone_is_empty():
         for prefix in prefixes:
             for entry in aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
-                current.append(Object(entry["Key"], entry["Size"], entry["LastModified"]))
+                current.append(_object(entry))
     return current
 
 
-def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None, prefix: str = "") -> int:
-    """Delete every version and delete marker under a prefix; returns how many. No error if there is no such bucket."""
+def empty(
+    aws: Aws,
+    bucket: str,
+    advance: Callable[[int], None] = lambda _: None,
+    prefix: str = "",
+    before: Callable[[list[Object]], object] = lambda _: None,
+) -> int:
+    """Delete every version and delete marker under a prefix; returns how many. No error if there is no such bucket.
+
+    `before` gets the current objects of each list before the versions of that list, and no others, are deleted.
+    """
     deleted = 0
     with _gone_is_empty():
         # List from the start each time, so that objects written meanwhile are deleted, too.
-        while page := _listed(aws.call("s3", "list_object_versions", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE)):
+        while listed := _versions(aws, bucket, prefix):
+            page = _listed(listed)
+            before([_object(entry) for entry in listed.get("Versions", ()) if entry["IsLatest"]])
             answer = aws.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": page, "Quiet": True})
             for error in answer.get("Errors", ()):
                 message = f"{error['Key']} in bucket {bucket} cannot be deleted: {error.get('Message', error['Code'])}"
@@ -57,6 +74,12 @@ def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None
             deleted += len(page)
             advance(len(page))
     return deleted
+
+
+def _versions(aws: Aws, bucket: str, prefix: str) -> Mapping[str, Any]:
+    """The first versions and delete markers; empty if there are none."""
+    answer = aws.call("s3", "list_object_versions", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE)
+    return answer if _listed(answer) else {}
 
 
 def _listed(page: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -71,32 +94,30 @@ def download(
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
     prefix: str = "",
+    resume: bool = True,
 ) -> None:
-    """Download objects to `folder`, each atomically, except those that are there already.
+    """Download objects to `folder`, each atomically; with `resume`, except those that are there already.
 
     `prefix`: removed from each key to get the file's path. `advance` gets the size in bytes of each file. Raises
     PneumoError; re-running an interrupted download resumes it.
     """
     files = [item for item in wanted if not item.key.endswith("/")]
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        for size in pool.map(partial(_download, aws, bucket, folder, prefix), files):
+        for size in pool.map(partial(_download, aws, bucket, folder, prefix, resume), files):
             advance(size)
 
 
-def _download(aws: Aws, bucket: str, folder: Path, prefix: str, item: Object) -> int:
+def _download(aws: Aws, bucket: str, folder: Path, prefix: str, resume: bool, item: Object) -> int:
     target = folder / item.key.removeprefix(prefix)
     if any(part in ("", ".", "..") for part in item.key.split("/")):
         message = f"the key {item.key!r} in bucket {bucket} is not a file path: a part of it is empty, '.' or '..'"
         raise PneumoError(message, "rename the object")
     try:
-        if not _is_downloaded(target, item):
+        if not (resume and _is_downloaded(target, item)):
             target.parent.mkdir(parents=True, exist_ok=True)
             _fetch(aws, bucket, item, target)
     except OSError as error:
-        raise PneumoError(
-            f"{target} cannot be written: {error.strerror or error}",
-            f"check the free space and the permissions of {folder}",
-        ) from error
+        raise NotWritten(target, error.strerror or str(error)) from error
     return item.size
 
 

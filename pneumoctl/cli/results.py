@@ -35,9 +35,13 @@ def export(invocation: Invocation, path: Export) -> int:
     is not on this machine.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
+    if path == Path():  # also what an empty argument is
+        raise PneumoError("the path is empty, or the current folder", "name a new file or folder", Exit.USAGE)
+    archive.require_new(place)
     with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
         act.begin()
         console.busy(f"reading the store on {store.host}")
+        transfer.require_space(store, place)
         exported = transfer.export(stack, store, place)
         console.idle()
         act.changed = []

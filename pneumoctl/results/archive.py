@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +12,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from model.files import flush_directory
+from model.files import flush, flush_directory
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import sha256
+from pneumoctl.files import make_private, sha256
+from pneumoctl.stack.stack import exports
 
 FORMAT = 1
 MANIFEST, SEALED, PICTURES = "manifest.json", "sealed.jsonl", "images/"  # as webapp/api/export.py names them
 TAR = ".tar"
+_OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".tar", ".tbz2", ".tgz", ".txz", ".xz", ".zip", ".zst")
+ANOTHER = "use another export, or make a new one: pneumoctl results export PATH"
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,25 @@ def partial(target: Path) -> Path:
 
 def prepare(target: Path) -> Path:
     """Make the folder of the target, and remove what a killed export left; returns the file to write to."""
+    require_new(target)
+    make_private(target.parent)
+    for path in leftovers(target):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return partial(target)
+
+
+def require_new(target: Path) -> None:
+    """Raise PneumoError (usage) unless this is the name of a file or folder that an export can make."""
+    if target.suffix != TAR and target.suffix.lower() in _OTHER_ARCHIVES:
+        message = f"{target.name} is the name of another kind of archive: an export is a .tar file or a folder"
+        raise PneumoError(message, "name a file that ends with .tar, or a folder", Exit.USAGE)
     if target.exists() or target.is_symlink():
         raise PneumoError(f"{target} exists already", "name another file or folder", Exit.USAGE)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    spool = partial(target)
-    spool.unlink(missing_ok=True)
-    shutil.rmtree(_folder(target), ignore_errors=True)
-    return spool
+
+
+def leftovers(target: Path) -> tuple[Path, ...]:
+    """What a killed export leaves beside its target."""
+    return partial(target), _folder(target)
 
 
 def finish(target: Path) -> Manifest:
@@ -74,7 +90,11 @@ def _folder(target: Path) -> Path:
 def verify(path: Path) -> Manifest:
     """Read every file of an export back and compare its digest; returns what it holds. Raises PneumoError."""
     if not path.exists():
-        raise PneumoError(f"there is no export {path}", "pneumoctl results export PATH", Exit.USAGE)
+        hint = f"give the path of an export (those of teardown are in {exports()}): pneumoctl results import PATH"
+        raise PneumoError(f"there is no file or folder {path}", hint, Exit.USAGE)
+    if inside := _export_inside(path):
+        hint = f"did you mean: pneumoctl results import {shlex.quote(str(inside))}"
+        raise PneumoError(f"{path} is not an export, but holds one: {inside}", hint, Exit.USAGE)
     if path.is_file():
         return _verify_tar(path)
     try:
@@ -86,6 +106,13 @@ def verify(path: Path) -> Manifest:
         if not file.is_file() or sha256(file) != digest:
             raise _unusable(path, f"{_kind(name)} is missing or damaged")
     return manifest
+
+
+def _export_inside(path: Path) -> Path | None:
+    """The first export in a folder that is none itself, as a teardown makes it."""
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return None
+    return next((manifest.parent for manifest in sorted(path.glob(f"*/{MANIFEST}"))), None)
 
 
 def _verify_tar(path: Path) -> Manifest:
@@ -129,7 +156,7 @@ def _parse(text: bytes) -> Manifest:
 
 
 def _unusable(path: Path, why: str) -> PneumoError:
-    return PneumoError(f"the export {path} cannot be used: {why}", "use another export, or make a new one")
+    return PneumoError(f"the export {path} cannot be used: {why}", ANOTHER)
 
 
 def _kind(name: str) -> str:
@@ -153,8 +180,7 @@ def _unpack(spool: Path, folder: Path) -> None:
             file.parent.mkdir(exist_ok=True, mode=0o700)
             with open_private(file) as out, packed.extractfile(member) or BytesIO() as content:
                 shutil.copyfileobj(content, out)
-                out.flush()
-                os.fsync(out.fileno())
+                flush(out)
 
 
 def open_private(path: Path) -> IO[bytes]:

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -13,19 +13,25 @@ from pneumoctl.errors import Exit, PneumoError, in_words
 from pneumoctl.results import archive, mac_keys, program
 from pneumoctl.results.archive import Manifest
 from pneumoctl.results.mac_keys import KeysMissing
-from pneumoctl.stack import documents
+from pneumoctl.stack import documents, free_space
 from pneumoctl.stack.documents import Damaged
+from pneumoctl.stack.free_space import NotWritten
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
 LAST = "last-export.json"
-WANTED, FINAL = "wanted-import.json", "final-export.json"
+WANTED = "wanted-import.json"
 NOTHING = 66  # exit code instead of the program's: nothing was ever stored
 _DAMAGED = 6  # exit code of the export: it is complete, and some parts are damaged
+_REFUSED = 65  # exit code of the import: the export is not as it was made
 
 
 class NothingStored(PneumoError):
     """The stack's API was never installed, so that nothing can be stored."""
+
+
+class _Refused(PneumoError):
+    """An import was refused because the export is not as it was made."""
 
 
 class ResultStore(Protocol):
@@ -43,12 +49,15 @@ class ResultStore(Protocol):
 class Summary:
     """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews.
 
-    `unkept`: the ids of the MAC keys that sealed an export and are not on this machine.
+    `unkept`: the ids of the MAC keys that sealed an export and are not on this machine. `size`: bytes that the store
+    has in memory. `path`: the export.
     """
 
     counts: Mapping[str, int]
     contents: str
     unkept: tuple[str, ...] = ()
+    size: int = field(default=0, compare=False)
+    path: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return described(self.counts)
@@ -63,8 +72,8 @@ def described(counts: Mapping[str, int]) -> str:
 def count(store: ResultStore) -> Summary:
     """What the store holds now."""
     document = json.loads(_run(store, program.EXPORT, ("--count",)))
-    contents = document.pop("contents")
-    return Summary(document, contents)
+    contents, size = document.pop("contents"), document.pop("bytes")
+    return Summary(document, contents, size=size)
 
 
 def _run(store: ResultStore, module: str, arguments: Sequence[str], stdin: Iterable[bytes] = ()) -> bytes:
@@ -80,7 +89,16 @@ def _failed(store: ResultStore, code: int, stderr: str) -> PneumoError:
     if code == NOTHING:
         return NothingStored(f"nothing was ever stored on {store.host}", "pneumoctl up")
     last = stderr.strip().splitlines()[-1:] or [f"exit {code}"]
+    if code == _REFUSED:
+        return _Refused(last[0])
     return PneumoError(f"the store on {store.host} cannot be used: {last[0]}", "pneumoctl status, and: pneumoctl logs")
+
+
+def require_space(store: ResultStore, target: Path, more: int = 0) -> None:
+    """Raise PneumoError unless an export can be written to `target`. `more`: bytes that else has to go there."""
+    size = count(store).size
+    # A folder is unpacked from a verified file, which is removed afterwards.
+    free_space.require(target, (size if target.suffix == archive.TAR else 2 * size) + more)
 
 
 def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
@@ -88,26 +106,30 @@ def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
 
     Raises PneumoError; nothing then lies at `target`. Damaged parts are in the export, and are counted.
     """
-    spool = archive.prepare(target)
-    try:
-        with archive.open_private(spool) as out:
-            options = program.options(program.EXPORT)
-            code, stderr = store.run(options, iter((program.archive(),)), out)
-        if code not in (0, _DAMAGED):
-            raise _failed(store, code, stderr)
-        manifest = archive.finish(target)
-    except OSError as error:
-        why = in_words(error)
-        raise PneumoError(f"{target} cannot be written: {why}", "check the free space and the permissions") from error
-    finally:
-        spool.unlink(missing_ok=True)
+    with free_space.no_empty_folders(target):
+        manifest = _export(store, target)
     stack.write(LAST, {"path": str(target), "contents": manifest.contents, "counts": dict(manifest.counts)})
-    return with_keys(stack, manifest)
+    return with_keys(stack, manifest, target)
 
 
-def with_keys(stack: Stack, manifest: Manifest) -> Summary:
+def _export(store: ResultStore, target: Path) -> Manifest:
+    try:
+        spool = archive.prepare(target)
+        try:
+            with archive.open_private(spool) as out:
+                code, stderr = store.run(program.options(program.EXPORT), iter((program.archive(),)), out)
+            if code not in (0, _DAMAGED):
+                raise _failed(store, code, stderr)
+            return archive.finish(target)
+        finally:
+            spool.unlink(missing_ok=True)
+    except OSError as error:
+        raise NotWritten(target, in_words(error)) from error
+
+
+def with_keys(stack: Stack, manifest: Manifest, path: Path) -> Summary:
     """Keep the keys that sealed a verified export; returns what it holds, and the ids of the keys that are not here."""
-    return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys))
+    return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys), path=path)
 
 
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, int]:
@@ -122,7 +144,11 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         size = archive.write_for_import(path, spool)
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
-        answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+        try:
+            answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+        except _Refused as error:
+            message = f"the export {path} was changed after it was made, so nothing was imported: {error.message}"
+            raise PneumoError(message, archive.ANOTHER) from error
     for awaited in wanted(stack):
         if awaited.resolve() == path.resolve():
             forget_wanted(stack, awaited)
@@ -133,31 +159,6 @@ def without_picture(done: Mapping[str, int]) -> str:
     """A warning about imported results whose picture was damaged; empty if there are none."""
     number = done.get("damaged", 0)
     return f"{counted(number, 'result')} without picture: it was damaged before the export" if number else ""
-
-
-def set_final(stack: Stack, export: Path | None) -> None:
-    """Record that uploads are stopped, and that `export` holds all results; None: nothing was ever stored."""
-    stack.write(FINAL, {"export": str(export) if export else None})
-
-
-def is_final(stack: Stack) -> bool:
-    """Whether nothing can have been stored since the export before a teardown, and that export still exists."""
-    try:
-        path = json.loads((stack.directory / FINAL).read_text())["export"]
-        return path is None or Path(path).exists()
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def final_export(stack: Stack) -> Path | None:
-    """The export before a teardown, if `is_final`; None also if nothing was ever stored."""
-    path = json.loads((stack.directory / FINAL).read_text())["export"] if is_final(stack) else None
-    return Path(path) if path else None
-
-
-def reopen(stack: Stack) -> None:
-    """Record that uploads are possible again."""
-    (stack.directory / FINAL).unlink(missing_ok=True)
 
 
 def want_import(stack: Stack, path: Path, contents: str) -> None:
@@ -228,11 +229,12 @@ def exported(stack: Stack, held: Summary) -> Summary | None:
     saved = last_export(stack)
     if saved is None or saved.get("contents") != held.contents:
         return None
+    path = Path(saved["path"])
     try:
-        manifest = archive.verify(Path(saved["path"]))
+        manifest = archive.verify(path)
     except PneumoError:
         return None
-    return with_keys(stack, manifest) if manifest.contents == held.contents else None
+    return with_keys(stack, manifest, path) if manifest.contents == held.contents else None
 
 
 def require_intact(exported: Summary, target: Path) -> None:

@@ -119,7 +119,9 @@ class Settings:
         Check("0, or 5 to 1440", lambda number: number == 0 or 5 <= number <= 1440),
     )
     backup_days: int = _setting(
-        14, "aws: days for which a backup of the results, or a version that it replaced, is kept.", between(2, 3650)
+        14,
+        "aws: days for which the first backup of each day, or a version that it replaced, is kept.",
+        between(2, 3650),
     )
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now.", BUCKET

@@ -3,6 +3,7 @@
 Nothing is executed, apart from `python -m MODULE --help`.
 """
 
+import ast
 import contextlib
 import functools
 import importlib.util
@@ -190,5 +191,36 @@ def _loose_verb(words: Sequence[str]) -> list[str]:
         return [f"there is no command {' '.join(words[:2])!r}"]
     own = words[: list(words).index("--")] if "--" in words else words
     spellings = {spelling for parameter in verb.command.params for spelling in parameter.opts} | {"--help"}
-    options = (word.partition("=")[0] for word in own if word.startswith("--"))
-    return [f"{' '.join(verb.words)} has no option {option}" for option in options if option not in spellings]
+    options = (word.partition("=")[0].rstrip("X") for word in own if re.match("--?[a-z]", word))
+    problems = [f"{' '.join(verb.words)} has no option {option}" for option in options if option not in spellings]
+    return problems + (_on_host(own, words[len(own) + 1 :]) if verb.words == ("ssh",) else [])
+
+
+def _on_host(own: Sequence[str], remote: Sequence[str]) -> list[str]:
+    """What is wrong with `ssh HOST -- COMMAND`; the user of a host is not root."""
+    if len([word for word in own if not word.startswith("-")]) > 2:
+        return [f"{' '.join(own)!r} has no -- before its command"]
+    return [f"{remote[0]} needs sudo"] if remote and remote[0] in ("journalctl", "systemctl", "tail", "du") else []
+
+
+_ADVISED = re.compile(r"\bpneumoctl (?:[a-z][a-z-]*)(?: (?:[^\s,;:()`“”]+))*")
+
+
+def advised(text: str) -> Iterator[str]:
+    """The commands of pneumoctl in a message, each up to the next punctuation mark.
+
+    What follows the name may be prose (`pneumoctl works on the stack`): only verbs that exist make a command.
+    """
+    found = (match[0].rstrip(".'\"") for match in _ADVISED.finditer(text))
+    return (command for command in found if (command.split()[1],) in _known_verbs())
+
+
+def messages(source: str) -> Iterator[str]:
+    """The texts in a Python source; in place of each value there is an X. Docstrings of commands are help texts."""
+    tree = ast.parse(source)
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.value

@@ -27,6 +27,17 @@ def test_every_command_in_the_text_exists(document: Document) -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_every_command_in_a_message_exists() -> None:
+    """In all texts of the program, in alerts and in what a host prints."""
+    texts = [text for path in ROOT.glob("pneumoctl/**/*.py") for text in command_lines.messages(path.read_text())]
+    files = [path for folder in ("templates", "terraform") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts += [line for path in files for line in re.sub(r"\{\{.*?\}\}", "X", path.read_text()).splitlines()]
+    advised = {command for text in texts for command in command_lines.advised(text)}
+    assert len(advised) > 100
+    faults = [f"{command}: {fault}" for command in sorted(advised) for fault in command_lines.loose_faults(command)]
+    assert not faults, "\n".join(faults)
+
+
 @pytest.mark.parametrize("document", documents(), ids=str)
 def test_every_path_in_the_text_exists(document: Document) -> None:
     words = {word.rstrip(".,:") for code in document.inline() for word in code.split()}
@@ -73,7 +84,17 @@ def test_a_command_that_could_not_be_typed_is_found(line: str, fault: str) -> No
 
 
 @pytest.mark.parametrize(
-    "code", ["pneumoctl nonsense", "pneumoctl up --nonsense", "train --nonsense", "make nonsense", "python -m model.no"]
+    "code",
+    [
+        "pneumoctl nonsense",
+        "pneumoctl up --nonsense",
+        "train --nonsense",
+        "make nonsense",
+        "python -m model.no",
+        "pneumoctl ssh app-0 journalctl -u x",
+        "pneumoctl ssh app-0 df -h",
+        "pneumoctl ssh app-0 -- journalctl -u x",
+    ],
 )
 def test_inline_code_that_could_not_be_typed_is_found(code: str) -> None:
     assert command_lines.loose_faults(code)

@@ -32,6 +32,12 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
     assert set(documents()) <= seen
 
 
+def test_the_table_of_the_readme_names_every_document() -> None:
+    readme = (ROOT / "README.md").read_text()
+    missing = [path.name for path in (ROOT / "docs").glob("*.md") if f"](docs/{path.name}) |" not in readme]
+    assert not missing
+
+
 @pytest.mark.parametrize(
     ("heading", "anchor"),
     [

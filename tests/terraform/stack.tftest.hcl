@@ -318,6 +318,12 @@ run "rights" {
     condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.main.rule : rule.noncurrent_version_expiration[0].noncurrent_days if rule.id == "backups"]) == var.backup_days
     error_message = "A backup that was replaced stays as long as one that was not."
   }
+  assert {
+    condition = [for rule in aws_s3_bucket_lifecycle_configuration.main.rule : rule.filter[0].prefix if try(rule.noncurrent_version_expiration[0].noncurrent_days, 0) == 1] == [
+      "transfers/", "backups/results/latest.tar",
+    ]
+    error_message = "Only the versions of the latest backup go after a day."
+  }
 
   assert {
     condition = [for one in jsondecode(aws_iam_role_policy.host["app-0"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [

@@ -1,4 +1,4 @@
-"""The requirements of each pyproject extra, and the lock files that pin them; hosts install from the lock files.
+"""The requirements of the pyproject extras, and the lock files that pin them; hosts install from the lock files.
 
 `python -m tests.webapp.locks api` prints the requirements; the first lines of a lock file show how to make it.
 """
@@ -11,13 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = {extra: ROOT / "webapp" / extra / "requirements.txt" for extra in ("api", "ui")}
 LOCKS["host"] = ROOT / "model" / "requirements.txt"  # the training host's
+_EXTRAS = {"api": ("api", "backup")}  # in one lock; each other lock has the extra of its name
 _PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE)
 
 
-def wanted(extra: str) -> set[str]:
-    """The requirements of one of pyproject's extras, without those of the command line."""
+def wanted(lock: str) -> set[str]:
+    """The requirements of the extras that a lock pins, without those of the command line."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    names, pending = set(), [extra]
+    names, pending = set(), list(_EXTRAS.get(lock, (lock,)))
     while pending:
         for requirement in extras[pending.pop()]:
             if requirement.startswith("pneumoctl["):

@@ -29,7 +29,7 @@ def test_the_two_locks_name_the_same_versions() -> None:
 
 def test_locks_contain_no_dependency_of_the_command_line_only() -> None:
     for extra in ("api", "ui"):
-        assert not {"typer", "rich", "psutil", "supervisor", "boto3", "tensorflow"} & pins(LOCKS[extra]).keys()
+        assert not {"typer", "rich", "psutil", "supervisor", "fabric", "tensorflow"} & pins(LOCKS[extra]).keys()
 
 
 def test_dependencies_of_redis_on_debian_12_are_locked() -> None:

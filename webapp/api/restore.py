@@ -24,6 +24,7 @@ from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import Item, StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
+REFUSED = 65  # exit code: the archive is damaged, or was changed after it was made
 _CHUNK = 1 << 20
 _SIGN = 100  # results after which a sign of life is given
 _PICTURE = "picture"  # its name in Verified.damaged
@@ -101,7 +102,7 @@ def _spool(source: IO[bytes], size: int) -> IO[bytes]:
 
 
 def main() -> int:
-    """Restore; returns 0, or 1 with the reason on stderr."""
+    """Restore; returns 0, or REFUSED or 1 with the reason on stderr."""
     order = json.loads(sys.stdin.buffer.readline())
     with _spool(sys.stdin.buffer, order["size"]) as spool:
         try:
@@ -115,12 +116,15 @@ def main() -> int:
             own = Seal(settings.mac_key, settings.mac_keys_previous)
             with tarfile.open(fileobj=spool, mode="r:") as archive:
                 counts = restore(store, own, archive, lambda: print(file=sys.stderr, flush=True))
-        except (EnvironmentInvalid, StoreUnavailable, Refused, OSError) as error:
+        except (EnvironmentInvalid, StoreUnavailable, OSError) as error:
             sys.stderr.write(f"import failed: {error}\n")
             return 1
+        except Refused as error:
+            sys.stderr.write(f"{error}\n")
+            return REFUSED
         except (tarfile.TarError, KeyError, ValueError):  # their messages may quote the archive
-            sys.stderr.write("import failed: the archive is damaged\n")
-            return 1
+            sys.stderr.write("it cannot be read\n")
+            return REFUSED
     sys.stdout.write(json.dumps(counts) + "\n")
     return 0
 

@@ -7,26 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.aws import leftovers, s3
-from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
+from pneumoctl.aws import leftovers
+from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.results.transfer import Summary
-from pneumoctl.stack import audit
+from pneumoctl.stack import audit, free_space
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import trainings
-from pneumoctl.targets.aws.configuration import shared_trees
+from pneumoctl.targets.aws import bucket, trainings
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import backups, store_loss
-from pneumoctl.targets.common.keep import RESULTS, Keep, new_folder
+from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.common.keep import (
+    RESULTS,
+    Keep,
+    exported_document,
+    exported_lines,
+    new_folder,
+    remove_interrupted,
+)
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
-EVERYTHING = ("",)  # all prefixes
 ATTEMPTS = 3  # to empty the bucket and destroy it before something is written to it
 
 
@@ -42,6 +47,11 @@ class Exported:
     results: Summary | None = None
     before: Path | None = None
     waiting: Path | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The export of the results."""
+        return self.results.path if self.results else None
 
 
 def teardown(
@@ -106,12 +116,11 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
         yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
     if path := transfer.waiting(context.stack):
         yield f"  results in {path} were not imported into the store: this export stays where it is"
-    name = _bucket_name(context)
-    files = _files(context, name) if name else []
+    files = bucket.files(context)
     if files:
         size = sum(file.size for file in files) / 1e6
         fate = "exported first" if keep == "everything" else "deleted without export"
-        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {name}: {fate}"
+        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {bucket.name(context)}: {fate}"
 
 
 def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
@@ -120,19 +129,23 @@ def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
         raise PneumoError("cancelled: nothing was destroyed", f"type {name} when asked, or give --yes")
 
 
-def _bucket_name(context: Context) -> str:
-    """The bucket that terraform made for this stack; empty if there is none. No other bucket is ever touched."""
-    return next((resource.id for resource in context.terraform.resources() if resource.address == BUCKET_ADDRESS), "")
-
-
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
     """Export what `keep` says, verified, then destroy everything.
 
     If an export fails, nothing is deleted, and uploads go on, as after any failure before a host was destroyed.
     """
+    remove_interrupted(context.stack)
     folder = new_folder(context.stack)
-    results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
-    before = transfer.final_export(context.stack) if keep != "nothing" and results is None else None
+    with free_space.no_empty_folders(folder / RESULTS):
+        return _export_to(context, folder, keep, doomed)
+
+
+def _export_to(context: Context, folder: Path, keep: Keep, doomed: list[str]) -> Exported:
+    size = sum(file.size for file in bucket.files(context)) if keep == "everything" else 0
+    if size:
+        bucket.require_space(folder, size)
+    results = store_loss.export(context, folder / RESULTS, size) if keep != "nothing" else None
+    before = final_export.path(context.stack) if keep != "nothing" and results is None else None
     try:
         _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
     except BaseException:
@@ -146,10 +159,10 @@ def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str])
     """Export the bucket's files to `folder`, if given, empty it and destroy everything.
 
     Hosts go off after the bucket was emptied, and colleagues may push data: what was written after that is exported and
-    deleted, too. What is written between the last listing and the deletion, a moment later, is deleted without export.
+    deleted, too.
     """
     for left in range(ATTEMPTS - 1, -1, -1):
-        _empty_bucket(context, folder)
+        bucket.empty(context, folder)
         try:
             provision.destroy(context, doomed)
             break
@@ -157,27 +170,6 @@ def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str])
             if not left or error.details.get("terraform") != NOT_EMPTY:
                 raise
             console.note("something was written to the bucket after it was emptied: once more", "yellow")
-
-
-def _files(context: Context, bucket: str) -> list[s3.Object]:
-    """The user's files in the bucket. What backups hold is exported from the store itself, and transfers are copies."""
-    files = s3.objects(context.aws, bucket, EVERYTHING)
-    return [file for file in files if not file.key.startswith((backups.PREFIX, shared_trees.PREFIX))]
-
-
-def _empty_bucket(context: Context, folder: Path | None) -> None:
-    """Export the bucket's files to `folder`, if given, and empty it, because AWS deletes only empty buckets."""
-    name = _bucket_name(context)
-    if not name:
-        return
-    saved: set[s3.Object] = set()
-    while folder and (new := set(_files(context, name)) - saved):  # some may be added meanwhile
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with console.progress("export", sum(file.size for file in new), "bytes") as advance:
-            s3.download(context.aws, name, sorted(new, key=lambda file: file.key), folder, advance)
-        saved |= new
-        console.note(f"exported {counted(len(saved), 'file')} to {folder}")
-    s3.empty(context.aws, name)
 
 
 def _prove(context: Context) -> list[Remaining]:
@@ -202,9 +194,7 @@ def _end(context: Context, changed: list[str], exported: Exported, left: list[Re
         kinds = [{"kind": resource.kind, "id": resource.id, "name": resource.name} for resource in left]
         raise PneumoError(f"resources remain in AWS: {named}", "pneumoctl teardown", left=kinds)
     lines = [f"proof: searched by tag and name, nothing of the stack remains in {context.settings.region}"]
-    if exported.folder:
-        what = f"{exported.results} " if exported.results else ""
-        lines.insert(0, f"exported {what}to {exported.folder}")
+    lines = [*exported_lines(exported.folder, exported.path, str(exported.results)), *lines]
     if exported.before:
         lines.insert(0, f"an interrupted teardown had exported the results before, to {exported.before}")
     if exported.waiting:
@@ -223,7 +213,7 @@ def _document(context: Context, changed: list[str], exported: Exported) -> dict[
     return {
         "stack": context.settings.stack,
         "changed": changed,
-        "exported": exported.folder,
+        **exported_document(exported.folder, exported.path),
         "exported_before": exported.before,
         "not_imported": exported.waiting,
         "results": dict(exported.results.counts) if exported.results else None,

@@ -1,4 +1,4 @@
-"""The store of a stack on this machine, and the step of `teardown` that exports it."""
+"""The store of a stack on this machine, and the steps of `teardown` that export it."""
 
 import json
 import os
@@ -56,17 +56,28 @@ def running_store(stack: Stack) -> LocalStore:
     return found
 
 
-def main(root: str, target: str) -> int:
-    """Export the results of the stack in the directory `root`; the counts go to stdout. Returns an exit code."""
+def main(verb: str, root: str, target: str, *more: str) -> int:
+    """Export the results of the stack in the directory `root`, or check whether there is space for that and `more`.
+
+    Writes the counts to stdout, or the error as JSON. Returns an exit code. `more`: folders.
+    """
     stack, folder = Stack(Path(root).name, Path(root)), Path(target)
     try:
+        if verb == "check":
+            transfer.require_space(store(stack), folder, sum(map(_size, more)))
+            return 0
         exported = transfer.export(stack, store(stack), folder)
         transfer.require_intact(exported, folder)
     except PneumoError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stdout.write(json.dumps({"message": error.message, "hint": error.hint}))
         return int(error.code)
     sys.stdout.write(json.dumps(dict(exported.counts)))
     return 0
+
+
+def _size(folder: str) -> int:
+    """Bytes in the files of a folder."""
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 if __name__ == "__main__":

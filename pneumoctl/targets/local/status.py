@@ -53,7 +53,7 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
     elif not document["supervised"]:
         yield Fault("", "no supervisor runs its services", "pneumoctl up")
     else:
-        yield from _of_services(document["services"])
+        yield from _of_services(document["services"], bool(document["working"]))
         if not page_ready:
             api = document["api"]
             why = reason(document["page"] if api.get("status") == "ready" else api)
@@ -69,10 +69,13 @@ def _teardown(document: Mapping[str, Any]) -> Iterator[Fault]:
         yield unfinished_teardown.fault(document["unfinished_teardown"])
 
 
-def _of_services(services: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
+def _of_services(services: Sequence[Mapping[str, Any]], working: bool) -> Iterator[Fault]:
     for service in services:
         logs = f"pneumoctl logs {service['name']}; pneumoctl up"
-        if service["state"] != "RUNNING":
+        if service["state"] == "STOPPED" and not working:  # supervisord never stops a service by itself
+            what = "it is stopped: an up or a teardown was interrupted"
+            yield Fault(service["name"], what, "pneumoctl up; or: pneumoctl teardown")
+        elif service["state"] != "RUNNING":
             yield Fault(service["name"], f"it is {service['state'].lower()}", logs)
         elif not service["listening"]:
             yield Fault(service["name"], f"it does not listen on port {service['port']}", logs)

@@ -3,22 +3,30 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.plan.apply import apply, changes
+from pneumoctl.plan.apply import Applied, apply, changes
 from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
 from pneumoctl.results.transfer import described
-from pneumoctl.stack import audit, inventory
+from pneumoctl.stack import audit, free_space, inventory
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common.keep import Keep, new_folder
-from pneumoctl.targets.local import processes
+from pneumoctl.targets.common.keep import (
+    RESULTS,
+    Keep,
+    exported_document,
+    exported_lines,
+    new_folder,
+    remove_interrupted,
+)
+from pneumoctl.targets.local import processes, service_control, service_states
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.teardown_plan import EXPORT, TeardownOptions, plan
 from pneumoctl.terminal.report import Report
@@ -86,35 +94,63 @@ def _carry_out(
     stack: Stack, desired: TeardownOptions, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord
 ) -> Report:
     secrets = _unless_damaged(stack.secrets, desired.export is None)
-
-    planned = plan(desired)
+    planned, begun = plan(desired), False
 
     def begin() -> None:
+        nonlocal begun
+        begun = True
+        remove_interrupted(stack)
         if stack.exists:
             act.begin(audit.plan_digest(planned))
             log_to(stack, secrets.values() if secrets else ())
 
     journal = Journal(stack.journal, "teardown")
     try:
-        applied = apply(planned, hosts, journal, agreed, begin)
-    except StepFailed as error:
-        hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
-        raise PneumoError(error.message, hint, error.code, **error.details) from error
+        with free_space.no_empty_folders(desired.export / RESULTS) if desired.export else nullcontext():
+            applied = apply(planned, hosts, journal, agreed, begin)
+    except BaseException as error:
+        if begun:
+            _resume(stack)
+        raise _explained(error) if isinstance(error, StepFailed) else error from error.__cause__
     act.changed = applied.changed
     left = processes.remains(stack.directory, desired.ports) + [str(stack.directory)] * stack.exists
     if left:
         message = f"processes, ports or files of the stack remain: {', '.join(left)}"
         raise PneumoError(message, "pneumoctl teardown", left=left)
-    exported = str(desired.export) if desired.export and desired.export.exists() else None
+    return _report(stack, desired, applied)
+
+
+def _resume(stack: Stack) -> None:
+    """Start the page and the API that a failed teardown has stopped, unless it has ended the supervisor already."""
+    states = service_states.available_states(stack.directory) or {}
+    for name in ("api", "ui"):
+        if name in states and states[name].state == "STOPPED":
+            with suppress(OSError):
+                service_control.start(stack.directory, name)
+
+
+def _explained(error: StepFailed) -> PneumoError:
+    """The error of a step; that of the export has its own hint."""
+    purge = "(or, losing the results: pneumoctl teardown --purge)"
+    try:
+        told = json.loads(error.output.stdout)
+        message, hint = f"the results were not exported, so nothing was removed: {told['message']}", told["hint"]
+    except (ValueError, TypeError, KeyError):
+        message, hint = error.message, "pneumoctl logs, then: pneumoctl teardown"
+    return PneumoError(message, f"{hint} {purge}", error.code, **error.details)
+
+
+def _report(stack: Stack, desired: TeardownOptions, applied: Applied) -> Report:
+    folder = desired.export if desired.export and desired.export.exists() else None
+    results = folder / RESULTS if folder and (folder / RESULTS).exists() else None
     counts = json.loads(applied.outputs[EXPORT].stdout) if EXPORT in applied.outputs else None
     lines: list[str] = []
     if not applied.changed:
         lines.append(f"nothing to do: there is no stack {stack.name}")
-    elif exported:
-        lines.append(f"exported {described(counts)} to {exported}" if counts else f"exported to {exported}")
+    lines += exported_lines(folder, results, described(counts) if counts else "")
     records = [str(path) for path in stack.records()]
     kept = "audit, training runs, promoted model, MAC keys of the exports"
     except_for = f", except for its records ({kept}): {', '.join(records)}" if records else ""
     lines.append(f"proof: no process, no port and no file of the stack remains{except_for}")
-    document = {"stack": stack.name, "changed": list(applied.changed), "exported": exported, "results": counts}
-    return Report({**document, "left": left, "records": records}, lines)
+    document = {"stack": stack.name, "changed": list(applied.changed), **exported_document(folder, results)}
+    return Report({**document, "results": counts, "left": [], "records": records}, lines)

@@ -29,8 +29,8 @@ def plan(desired: TeardownOptions) -> Plan:
     """All steps of `teardown` on the local target."""
     steps: list[Step] = []
     if desired.export and desired.has_results:
-        steps += [_stop(desired, "ui", "web"), _stop(desired, "api", "app")]
-        steps += [_redis(desired), _results(desired, desired.export)]
+        steps += [_redis(desired), _space(desired, desired.export)]
+        steps += [_stop(desired, "ui", "web"), _stop(desired, "api", "app"), _results(desired, desired.export)]
     if desired.export and desired.has_models:
         steps.append(_models(desired, desired.export))
     steps += [_end(desired), _remove(desired)]
@@ -58,14 +58,22 @@ def _redis(desired: TeardownOptions) -> Step:
     )
 
 
+def _space(desired: TeardownOptions, export: Path) -> Step:
+    """Before anything stops: an export that fails later has to start the page and the API again."""
+    more = (str(desired.layout.models),) if desired.has_models else ()
+    check = Run(_program(desired, "check", export, *more), title=f"the space for {export}")
+    return Step("Check the space for the export", ("app",), (check,), check=True)
+
+
 def _results(desired: TeardownOptions, export: Path) -> Step:
+    title = f"read the results from Redis into {export}"
+    run = Run(_program(desired, "export", export), timeout=_EXPORT_S, title=title)
+    return Step("Export the results", ("app",), (run,), id=EXPORT)
+
+
+def _program(desired: TeardownOptions, verb: str, export: Path, *more: str) -> tuple[str, ...]:
     module, root = "pneumoctl.targets.local.results", str(desired.layout.root)
-    run = Run(
-        (desired.python, "-P", "-m", module, root, str(export / RESULTS)),
-        timeout=_EXPORT_S,
-        title=f"read the results from Redis into {export}",
-    )
-    return Step("Export the results", ("app",), (_private(export), run), id=EXPORT)
+    return (desired.python, "-P", "-m", module, verb, root, str(export / RESULTS), *more)
 
 
 def _private(folder: Path) -> Run:

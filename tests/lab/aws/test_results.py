@@ -49,10 +49,10 @@ def test_a_backup_is_written_to_the_bucket_with_the_credentials_of_the_host(oper
 def backed_up(operator: Operator) -> list[set[str]]:
     """The ids in each backup, the oldest first."""
     s3 = operator.lab.client("s3")
-    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET, Prefix="backups/results/")["Contents"]]
+    entries = s3.list_objects_v2(Bucket=BUCKET, Prefix="backups/results/")["Contents"]
     ids = []
-    for key in sorted(keys):
-        body = io.BytesIO(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    for entry in sorted(entries, key=lambda entry: entry["LastModified"]):
+        body = io.BytesIO(s3.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read())
         with tarfile.open(fileobj=body) as packed:
             lines = packed.extractfile("results.jsonl").read().splitlines()  # type: ignore[union-attr]
         ids.append({str(json.loads(line)["id"]) for line in lines})

@@ -1,20 +1,24 @@
 """Exports are complete, verified and atomic; an import needs the keys that sealed them; on a real store."""
 
+import errno
 import json
+import os
 import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.results.mac_keys import KeysMissing
-from pneumoctl.stack.stack import home
+from pneumoctl.stack.free_space import NotWritten
+from pneumoctl.stack.stack import exports, home
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
@@ -123,13 +127,49 @@ def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: S
     assert transfer.last_export(made.stack) is None
 
 
+@dataclass
+class Full:
+    """A store whose export does not fit on the disk."""
+
+    host: str = "app-0"
+
+    def run(self, options: Sequence[str], stdin: Iterator[bytes], stdout: IO[bytes]) -> tuple[int, str]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    stack_of: StackOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stack_of()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    target = exports() / "t-20260102T030405Z" / "results"
+    with pytest.raises(NotWritten, match=rf"No space left on device \(.* MB are free in {target.parent}") as error:
+        transfer.export(made.stack, Full(), target)
+    assert "set XDG_DATA_HOME to another folder" in error.value.hint and not (tmp_path / "share").exists()
+
+
+def test_the_space_is_checked_against_the_size_of_the_store(
+    stack_of: StackOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(stack_of)
+    size = transfer.count(made.reached).size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * size // 2))
+    transfer.require_space(made.reached, tmp_path / "out.tar")
+    for target, more in (("out", 0), ("out.tar", size)):  # a folder is unpacked from a file
+        with pytest.raises(NotWritten, match="there is not enough space"):
+            transfer.require_space(made.reached, tmp_path / target, more)
+    monkeypatch.undo()
+    transfer.export(made.stack, made.reached, tmp_path / "out.tar")
+    assert (tmp_path / "out.tar").stat().st_size <= size
+
+
 @pytest.mark.parametrize("name", ["out", "out.tar"])
 @pytest.mark.parametrize("size", [0, 1000, 5000])
 def test_a_cut_off_answer_leaves_nothing(stack_of: StackOf, tmp_path: Path, size: int, name: str) -> None:
     made, target = filled(stack_of), tmp_path / "made" / name
     with pytest.raises(PneumoError, match=r"cannot be used: .* (cut off|damaged)"):
         transfer.export(made.stack, Cut(made.reached, size), target)
-    assert list(target.parent.iterdir()) == [] and not made.kept.exists()
+    assert not target.parent.exists() and not made.kept.exists()
     assert transfer.last_export(made.stack) is None
 
 
@@ -222,16 +262,37 @@ def test_a_forged_result_with_matching_digests_is_refused_by_its_seal(stack_of: 
     document = json.loads(manifest.read_text())
     document["files"]["sealed.jsonl"] = (archive.sha256(sealed), sealed.stat().st_size)
     manifest.write_text(json.dumps(document))
-    with pytest.raises(PneumoError, match=r"1 of 2 results .* not as they were sealed"):
+    with pytest.raises(PneumoError) as error:
         transfer.restore(made.stack, made.reached, target)
+    assert error.value.message.startswith(f"the export {target} was changed after it was made, so nothing was imported")
+    assert "1 of 2 results (2 were exported) are not as they were sealed" in error.value.message
+    assert "the store" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tgz", "x.zip", "x.TAR"])
+def test_the_name_of_another_archive_makes_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PneumoError, match=r"an export is a \.tar file or a folder") as error:
+        archive.prepare(tmp_path / "new" / name)
+    assert error.value.code == Exit.USAGE and not (tmp_path / "new").exists()
+    archive.prepare(tmp_path / "ward.2026")
+
+
+def test_the_folder_above_an_export_leads_to_it(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    transfer.export(made.stack, made.reached, tmp_path / "a teardown" / "results")
+    with pytest.raises(PneumoError, match="is not an export, but holds one") as error:
+        archive.verify(tmp_path / "a teardown")
+    assert error.value.hint == f"did you mean: pneumoctl results import '{tmp_path}/a teardown/results'"
+    assert error.value.code == Exit.USAGE
 
 
 def test_a_file_that_is_no_export_and_one_that_leaves_its_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("text")
     with pytest.raises(PneumoError, match="cut off, or not an export"):
         archive.verify(tmp_path / "text.tar")
-    with pytest.raises(PneumoError, match="there is no export"):
+    with pytest.raises(PneumoError, match="there is no file or folder") as error:
         archive.verify(tmp_path / "none")
+    assert "pneumoctl results import PATH" in error.value.hint and str(exports()) in error.value.hint
     (tmp_path / "outside").mkdir()
     manifest = {"format": 1, "counts": {}, "contents": "", "keys": {}, "files": {"../text.tar": ["", 0]}}
     (tmp_path / "outside" / "manifest.json").write_text(json.dumps(manifest))

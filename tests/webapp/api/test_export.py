@@ -78,6 +78,7 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
     assert manifest["counts"] == {"results": 3, "pictures": 2, "reviews": 1, "damaged": 0}
     assert manifest["keys"] == {key_id(bytes.fromhex(MAC_KEY)): 3} and MAC_KEY.encode() not in ran.stdout
     counted = json.loads(run(config, "--count").stdout)
+    assert counted.pop("bytes") > 0
     assert counted == {"results": 3, "pictures": 2, "reviews": 1, "contents": manifest["contents"]}
     written = {line["id"]: line for line in lines(tmp_path / "out/results.jsonl")}
     for document in documents:
@@ -132,7 +133,9 @@ def test_a_result_without_index_entries_is_exported_and_a_probe_is_not(store, tm
     manifest = exported(store, tmp_path / "out")
     assert manifest["counts"] == {"results": 2, "pictures": 2, "reviews": 0, "damaged": 0}
     assert {line["file"] for line in lines(tmp_path / "out/results.jsonl")} == {"1.png", "2.png"}
-    assert store.summary() == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"]}
+    held = store.summary()
+    assert held.pop("bytes") > len(PICTURE)
+    assert held == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"]}
 
 
 def test_the_manifest_names_the_key_of_each_record_and_of_each_review(store, config, tmp_path, redis_server):

@@ -95,7 +95,10 @@ class StoreCopy(Store):
         return None if record is None else Item(identifier, record, picture, tuple(feedback))
 
     def summary(self) -> dict[str, object]:
-        """How many results, pictures and reviews there are, and the digest of the contents. Reads no picture."""
+        """How many results, pictures and reviews there are, the digest of the contents, and Redis' memory in bytes.
+
+        Reads no picture.
+        """
         counts, contents = Counter(results=0, pictures=0, reviews=0), Contents()
         ids = self.result_ids()
         with redis_errors():
@@ -109,7 +112,9 @@ class StoreCopy(Store):
             for identifier, reviews in zip(batch, lengths, strict=True):
                 contents.add(identifier, reviews)
                 counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
-        return {**counts, "contents": contents.hexdigest()}
+        with redis_errors():
+            memory = self._redis.info("memory")["used_memory"]
+        return {**counts, "contents": contents.hexdigest(), "bytes": memory}
 
     def _scan(self, kind: str) -> Iterator[bytes]:
         return self._redis.scan_iter(match=key_of(kind, "*"), count=_BATCH)

@@ -16,7 +16,7 @@ from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Plan, Step, describe
 from pneumoctl.registry import promotion
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack import audit
@@ -124,7 +124,7 @@ def _carry_out(
     desired_state: DesiredState,
 ) -> Result:
     secrets, inventory = stack.secrets(), stack.hosts()
-    transfer.reopen(stack)
+    final_export.forget(stack)
     if STORE in {host.name for host in hosts.inventory.hosts}:
         new_store.configured(stack)
     log_to(stack, secrets.values() if secrets else ())

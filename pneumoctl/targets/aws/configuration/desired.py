@@ -15,7 +15,7 @@ from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
@@ -144,7 +144,7 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
         {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
         choice.links,
         (cloud.bucket, cloud.region) if cloud and settings.backup_minutes else None,
-        backup_again=transfer.is_final(stack),  # a teardown was not completed
+        backup_again=final_export.holds_all(stack),  # a teardown was not completed
         offline=choice.available.offline,
     )
 

@@ -15,7 +15,7 @@ from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.gpu import orphans, stop
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.console_watch import ConsoleWatch
 from pneumoctl.ssh.first_boot import Console
@@ -212,7 +212,7 @@ def _start_stopped_hosts(context: Context) -> set[str]:
         was = "was" if len(stopped) == 1 else "were"
         console.note(f"starting {names}, which {was} stopped outside pneumoctl")
         context.aws.stop(stopped)  # wait for hosts that are still stopping: they cannot be started yet
-        transfer.reopen(context.stack)  # they serve again as soon as they have booted
+        final_export.forget(context.stack)  # they serve again as soon as they have booted
         context.aws.call("ec2", "start_instances", InstanceIds=ids)
     return set(ids)
 

@@ -9,7 +9,7 @@ from typing import Any
 from pneumoctl.aws import boot_scripts
 from pneumoctl.aws.ec2 import HALTED, Aws
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import Connections, LoginRefused, Unreachable
 from pneumoctl.stack.audit import CommandRecord
@@ -149,7 +149,7 @@ def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
             aws.call("ec2", "start_instances", InstanceIds=ids)
         raise
     finally:
-        transfer.reopen(context.stack)  # they serve again as soon as they have booted
+        final_export.forget(context.stack)  # they serve again as soon as they have booted
     aws.call("ec2", "start_instances", InstanceIds=ids)
     boot.wait(context, inventory, hosts.restart)
 

@@ -34,7 +34,8 @@ def make(store: HostStore) -> None:
     """Back the store up now; a failure is a warning, because what counts is what is in the bucket."""
     done = remote_command.run(store.connections, store.machine, ("systemctl", "start", UNIT), _LIMIT_S)
     if done.code:
-        console.warn(f"the results on {store.host} were not backed up: pneumoctl ssh {store.host} journalctl -u {UNIT}")
+        why = f"pneumoctl ssh {store.host} -- sudo journalctl -n 50 -u {UNIT}"
+        console.warn(f"the results on {store.host} were not backed up (next: {why})")
 
 
 def new_folder(context: Context) -> Path:
@@ -61,7 +62,7 @@ def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
         except PneumoError as error:
             console.warn(f"a backup of the results is not used: {error.message}")
             continue
-        return path, transfer.with_keys(context.stack, manifest)
+        return path, transfer.with_keys(context.stack, manifest, path)
     if found:
         raise Unusable(len(found), folder)
     return None

@@ -8,7 +8,7 @@ from typing import IO
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.layout import ETC, ROOT
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
 from pneumoctl.ssh.connections import Connections
@@ -66,24 +66,26 @@ def held(stack: Stack) -> Summary | None:
         return None
 
 
-def export(stack: Stack, target: Path, hosts: Sequence[Host]) -> Summary | None:
+def export(stack: Stack, target: Path, hosts: Sequence[Host], more: int = 0) -> Summary | None:
     """Stop uploads on the hosts, export the store and verify that nothing was added; None if nothing was ever stored.
 
-    Uploads stay stopped, because the host is about to be destroyed. Raises PneumoError, and uploads then go on.
+    Uploads stay stopped, because the host is about to be destroyed. Raises PneumoError, and uploads then go on. `more`:
+    bytes that are exported besides the store.
     """
     try:
         with opened(stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
+            transfer.require_space(store, target, more)
             with uploads.stopped(store.connections, hosts) as doubtful:
                 for failure in doubtful:  # of no consequence unless a result is added after the second count
                     console.warn(f"uploads may go on, on {failure}")
                 exported = transfer.export(stack, store, target)
                 transfer.require_intact(exported, target)
                 require_unchanged(store, exported)
-                transfer.set_final(stack, target)
+                final_export.save(stack, target)
                 return exported
     except NothingStored:
-        transfer.set_final(stack, None)
+        final_export.save(stack, None)
         return None
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack.documents import Damaged
+from pneumoctl.stack.free_space import NotWritten
 from pneumoctl.stack.inventory import STORE, Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
@@ -49,25 +50,29 @@ def described(context: Context, doomed: Collection[str]) -> str:
     return f"{held} on {STORE}" if held else ""
 
 
-def export(context: Context, target: Path) -> Summary | None:
+def export(context: Context, target: Path, more: int = 0) -> Summary | None:
     """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
 
+    `more`: bytes that are exported to the same disk besides the store.
+
     If the host is silent because a teardown was killed while it destroyed the hosts, the export that this one had made
-    counts: see transfer.final_export. If the host is gone, the newest backup is all that is left.
+    counts: see final_export.path. If the host is gone, the newest backup is all that is left.
     """
     console.busy(f"exporting the results on {STORE}")
     try:
         if not _may_hold(context):
             return _newest_backup(context, target.parent)
-        exported = results.export(context.stack, target, uploads.hosts(context))
+        exported = results.export(context.stack, target, uploads.hosts(context), more)
     except PneumoError as error:
-        if isinstance(error, Unreachable) and transfer.is_final(context.stack):
+        if isinstance(error, Unreachable) and final_export.holds_all(context.stack):
             return None
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
             first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
         if isinstance(error, KeysMissing):
             first = f"{error.hint}, then: pneumoctl teardown"
+        if isinstance(error, NotWritten):
+            first = error.hint
         if isinstance(error, backups.Unusable):
             first = f"keep {error.folder}"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
@@ -81,7 +86,7 @@ def export(context: Context, target: Path) -> Summary | None:
 
 
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
-    if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
+    if final_export.holds_all(context.stack) or (found := backups.fetch(context, folder)) is None:
         return None
     if found[1].unkept:
         raise KeysMissing(found[1].unkept, str(found[0]))
@@ -194,7 +199,7 @@ def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
             raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
         existing = context.aws.instances(context.settings.stack)
         left = {each.id for each in existing if each.state not in HALTING | HALTED}
-        transfer.reopen(context.stack)
+        final_export.forget(context.stack)
         resumed = [host for host in stopped if host.instance_id in left]
         with results.opened(context.stack) as store:
             uploads.start(store.connections, resumed)

@@ -4,31 +4,31 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pneumoctl.aws import ec2
+from pneumoctl.aws import ec2, s3
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.aws.leftovers import BUCKET_ADDRESS
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import find
-from pneumoctl.targets.aws import teardown, trainings
+from pneumoctl.targets.aws import bucket, teardown, trainings
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.aws.trainings import Trainings
@@ -251,20 +251,45 @@ class Terraform:
         self.left = []
 
 
+def with_bucket(aws: Aws, name: str, late: Sequence[str] = ()) -> Any:
+    """The terraform of a stack whose bucket, with versions, holds one file."""
+    aws.call("s3", "create_bucket", Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.call("s3", "put_bucket_versioning", Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    aws.call("s3", "put_object", Bucket=name, Key="runs/1/early", Body=b"early")
+    return Terraform(aws, name, list(late))
+
+
 @pytest.mark.parametrize("purge", [False, True])
 def test_what_is_written_while_the_bucket_is_emptied_is_exported_and_deleted(
     aws: Aws, context: Context, tmp_path: Path, purge: bool
 ) -> None:
-    bucket = f"late-{purge}".lower()
-    aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    aws.call("s3", "put_object", Bucket=bucket, Key="runs/1/early", Body=b"early")
+    made = with_bucket(aws, f"late-{purge}".lower(), ["runs/1/late", "runs/1/later"])
     for leftover in ("backups/results/1.tar", "transfers/1/model.tar.gz"):  # none of the user's files
-        aws.call("s3", "put_object", Bucket=bucket, Key=leftover, Body=b"x")
-    made: Any = Terraform(aws, bucket, ["runs/1/late", "runs/1/later"])
+        aws.call("s3", "put_object", Bucket=made.bucket, Key=leftover, Body=b"x")
     folder = tmp_path / "export"
     teardown._empty_and_destroy(replace(context, terraform=made), None if purge else folder, [BUCKET_ADDRESS])
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert names == (set() if purge else {"early", "late", "later"}) and made.left == []
+
+
+def test_nothing_that_is_written_between_a_list_and_the_deletion_is_lost(
+    aws: Aws, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new file, and a file of the same size that replaces one within the same second."""
+    made, call = with_bucket(aws, "gap"), Aws.call
+    written = ["runs/1/new", "runs/1/early"]
+
+    def write_after_a_list(self: Aws, service: str, operation: str, **arguments: Any) -> Any:
+        answer = call(self, service, operation, **arguments)
+        if operation == "list_object_versions" and written:
+            call(aws, "s3", "put_object", Bucket="gap", Key=written.pop(), Body=b"later")
+        return answer
+
+    monkeypatch.setattr(Aws, "call", write_after_a_list)
+    bucket.empty(replace(context, terraform=made), tmp_path / "export")
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "export").rglob("*") if path.is_file()}
+    assert contents == {"early": b"later", "new": b"later"} and not written
+    assert s3.objects(aws, "gap", bucket.EVERYTHING) == []
 
 
 def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: Context) -> None:
@@ -286,10 +311,31 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
 
     monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
     monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
-    monkeypatch.setattr(teardown, "_empty_bucket", fails)
+    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(bucket, "empty", fails)
     with pytest.raises(PneumoError, match="the disk is full"):
         teardown._export_and_destroy(context, keep, [])
     assert resumed == ([] if keep == "nothing" else [context])
+
+
+def test_a_disk_without_space_for_the_bucket_stops_nothing(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = s3.Object("runs/1/big", 10**15, datetime.now(UTC))
+    monkeypatch.setattr(bucket, "name", lambda _: "bucket")
+    monkeypatch.setattr(s3, "objects", lambda *_: [file])
+    monkeypatch.setattr(store_loss, "export", lambda *_: pytest.fail("uploads were stopped"))
+    with pytest.raises(PneumoError, match=r"about 1,000,000,000\.0 MB are needed") as error:
+        teardown._export_and_destroy(context, "everything", [])
+    assert "XDG_DATA_HOME" in error.value.hint and "--purge" in error.value.hint and not (tmp_path / "share").exists()
+
+
+def test_the_report_names_the_results_that_were_exported_by_what_import_takes(context: Context, tmp_path: Path) -> None:
+    counts = {"results": 1, "pictures": 0, "reviews": 0, "damaged": 0}
+    exported = teardown.Exported(tmp_path, Summary(counts, "digest", path=tmp_path / "results"))
+    report = teardown._end(context, ["a host"], exported, [])
+    assert report.blocks[0] == f"exported 1 result, 0 pictures, 0 reviews to {tmp_path}/results"
+    assert (report.document["exported"], report.document["exported_folder"]) == (tmp_path / "results", tmp_path)
 
 
 def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
@@ -297,7 +343,8 @@ def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
 ) -> None:
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    transfer.set_final(context.stack, tmp_path)
+    monkeypatch.setattr(bucket, "name", lambda _: "")
+    final_export.save(context.stack, tmp_path)
     exported = teardown._export_and_destroy(context, "everything", [])
     report = teardown._end(context, ["a host"], exported, [])
     assert f"an interrupted teardown had exported the results before, to {tmp_path}" in report.blocks
@@ -311,7 +358,7 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(store_loss, "described", lambda *_: "")
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    monkeypatch.setattr(teardown, "_bucket_name", lambda _: "")
+    monkeypatch.setattr(bucket, "name", lambda _: "")
     (tmp_path / "copy").mkdir()
     transfer.want_import(context.stack, tmp_path / "copy", "digest")
     assert f"results in {tmp_path}/copy were not imported" in "\n".join(

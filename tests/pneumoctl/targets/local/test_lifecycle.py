@@ -118,7 +118,8 @@ def teardown_exports_and_proves(operator: Operator, posted: dict) -> None:
     assert child.returncode == 0, err
     document = json.loads(out)
     assert document["left"] == []
-    exported = Path(document["exported"])
+    exported = Path(document["exported_folder"])
+    assert document["exported"] == str(exported / "results")
     records = [json.loads(line) for line in (exported / "results" / "results.jsonl").read_text().splitlines()]
     assert acknowledged and {posted["id"], *acknowledged} <= {record["id"] for record in records}
     assert document["results"]["results"] == len(records) and document["results"]["damaged"] == 0

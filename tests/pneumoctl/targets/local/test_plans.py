@@ -131,15 +131,14 @@ def test_the_whole_plan_of_teardown() -> None:
     desired = teardown_plan.TeardownOptions("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
     assert describe(teardown_plan.plan(desired)) == [
         "tear down stack s",
+        "  + Start Redis to read the results on app",
+        "      run      start supervisord if it is down",
+        "      start    redis",
         "  + Stop the page on web",
         "      stop     ui",
         "  + Stop the API on app",
         "      stop     api",
-        "  + Start Redis to read the results on app",
-        "      run      start supervisord if it is down",
-        "      start    redis",
         "  + Export the results on app",
-        "      run      make /out (700)",
         "      run      read the results from Redis into /out",
         "  + Export the model bundles on app",
         "      run      make /out (700)",
@@ -149,6 +148,14 @@ def test_the_whole_plan_of_teardown() -> None:
         "  + Remove the stack's directory",
         "      run      rm -rf /s",
     ]
+
+
+def test_teardown_checks_the_space_before_it_stops_anything() -> None:
+    desired = teardown_plan.TeardownOptions("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
+    steps = teardown_plan.plan(desired).steps
+    (check,) = (number for number, step in enumerate(steps) if step.check)
+    assert [step.title for step in steps[check + 1 :]][:2] == ["Stop the page", "Stop the API"]
+    assert steps[check].actions[0].argv[-4:] == ("check", "/s", "/out/results", "/s/models")
 
 
 def test_purge_exports_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -250,11 +251,43 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert operator.json("results", "import", target, "-y")["present"] == exported["results"]
     assert "cancelled" in operator.json("results", "import", target, code=Exit.FAILED)["error"]["message"]
     assert stored(operator, posted["id"]) == posted
+    assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
+    assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]
     acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
     assert [(act["command"].split()[1], act["code"]) for act in acts] == [
         ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0)
     ]  # fmt: skip
     assert not any(word in json.dumps(acts) for word in ("patient", posted["id"], str(tmp_path)))
+
+
+def test_a_teardown_whose_export_cannot_be_written_stops_nothing(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    operator.environment["XDG_DATA_HOME"] = str(tmp_path / "file")
+    before = operator.status_document()["services"]
+    error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
+    assert "were not exported, so nothing was removed" in error["message"] and "are needed" in error["message"]
+    assert "XDG_DATA_HOME" in error["hint"] and "--purge" in error["hint"]
+    assert [service["pid"] for service in operator.status_document()["services"]] == [each["pid"] for each in before]
+
+
+def test_a_teardown_that_is_told_to_end_leaves_the_stack_serving(operator: Operator) -> None:
+    journal = operator.directory / "journal.jsonl"
+    before = journal.read_text()
+    child = operator.start("teardown", "-y")
+    wait_for(lambda: '"Stop the page"' in journal.read_text().removeprefix(before))
+    child.send_signal(signal.SIGTERM)
+    _, stderr = child.communicate(timeout=300)
+    assert child.returncode == 128 + signal.SIGTERM, stderr
+    wait_for(lambda: operator.status_document()["serving"])
+    assert not list(operator.data.glob("pneumoctl/exports/*"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_damaged_result_stops_a_teardown_and_a_folder_with_special_characters_is_removed(
@@ -269,6 +302,6 @@ def test_a_damaged_result_stops_a_teardown_and_a_folder_with_special_characters_
         finally:
             client.set(picture, whole)
     assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
-    assert operator.directory.exists()
+    wait_for(lambda: operator.status_document()["serving"])
     assert operator.json("teardown", "-y")["left"] == []
     assert not operator.directory.exists()

@@ -47,6 +47,11 @@ GOOD: dict[str, Any] = {
             ["api: it is fatal; next: pneumoctl logs api"],
         ),
         (
+            {"services": [API | {"state": "STOPPED"}]},
+            True,
+            ["api: it is stopped: an up or a teardown was interrupted; next: pneumoctl up; or: pneumoctl teardown"],
+        ),
+        (
             {"services": [API | {"listening": False}]},
             True,
             ["api: it does not listen on port 5000; next: pneumoctl logs"],

@@ -14,7 +14,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import configure, releases
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.transport import Output
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host
@@ -110,5 +110,5 @@ def test_a_teardown_that_was_not_completed_may_have_deleted_the_backups(tmp_path
     stack.save_hosts(HOSTS)
     choice = desired.ReleaseChoice(desired.available_releases(SETTINGS), CURRENT_LINKS, update=())
     assert not desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
-    transfer.set_final(stack, None)
+    final_export.save(stack, None)
     assert desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again

@@ -13,7 +13,7 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import stop as gpu
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh import keys
 from pneumoctl.stack import inventory
 from pneumoctl.stack.settings import Settings
@@ -247,14 +247,14 @@ def test_stopped_hosts_that_are_started_take_uploads_again(
 ) -> None:
     stack, events = Stack("t", tmp_path / "t"), list[Any]()
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
-    transfer.set_final(stack, None)
+    final_export.save(stack, None)
 
     class Stopped(Ec2):
         def instances(self, _: str) -> list[Instance]:
             return [replace(WEB, state="stopped"), replace(WEB, id="i-3", name="app-0", role="app")]
 
         def call(self, *_: str, **arguments: Any) -> None:
-            events.append((transfer.is_final(stack), arguments["InstanceIds"]))
+            events.append((final_export.holds_all(stack), arguments["InstanceIds"]))
 
     def wait(hosts: list[inventory.Host], _: object, __: object, ___: object, report: Any) -> None:
         events.append([host.name for host in hosts])

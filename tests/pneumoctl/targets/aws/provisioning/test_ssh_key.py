@@ -16,7 +16,7 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import LoginRefused
 from pneumoctl.stack.inventory import Host
@@ -273,7 +273,7 @@ def test_the_user_data_install_the_key_once_and_alone(tmp_path: Path) -> None:
 
 
 def test_hosts_that_restart_take_uploads_again_so_that_an_earlier_export_is_not_final(stack: Context) -> None:
-    transfer.set_final(stack.stack, None)
+    final_export.save(stack.stack, None)
     Hosts.refusing = {"app-0"}
     ssh_key.install(stack, True, Act())
-    assert not transfer.is_final(stack.stack)
+    assert not final_export.holds_all(stack.stack)

@@ -131,4 +131,7 @@ def test_a_backup_that_could_not_be_made_is_a_warning(
     backups.make(Store())
     assert asked == [("systemctl", "start", "pneumoctl-backup")] and capsys.readouterr().err == ""
     backups.make(Store())
-    assert "were not backed up: pneumoctl ssh app-0 journalctl -u pneumoctl-backup" in capsys.readouterr().err
+    assert (
+        "not backed up (next: pneumoctl ssh app-0 -- sudo journalctl -n 50 -u pneumoctl-backup)"
+        in capsys.readouterr().err
+    )

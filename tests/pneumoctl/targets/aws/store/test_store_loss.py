@@ -15,11 +15,12 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.transport import Output
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack import inventory
+from pneumoctl.stack.free_space import NotWritten
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws.context import Context
@@ -100,6 +101,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
     monkeypatch.setattr(results, "opened", made.opened)
     monkeypatch.setattr(transfer, "count", made.count)
+    monkeypatch.setattr(transfer, "require_space", lambda *_: None)
     monkeypatch.setattr(transfer, "export", made.export)
     monkeypatch.setattr(remote_command, "run", made.tell)
     monkeypatch.setattr(backups, "make", lambda _: made.told.append(("app-0", "back up")))
@@ -118,7 +120,17 @@ def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, 
     exported = store_loss.export(world.context, tmp_path / "out")
     assert exported is not None and exported.counts["results"] == 3
     assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
-    assert transfer.is_final(world.context.stack)
+    assert final_export.holds_all(world.context.stack)
+
+
+def test_a_full_disk_stops_no_uploads(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(store: object, target: Path, more: int) -> None:
+        raise NotWritten(target, "there is not enough space", more)
+
+    monkeypatch.setattr(transfer, "require_space", full)
+    with pytest.raises(PneumoError, match=r"not enough space .* about 3.0 MB are needed") as error:
+        store_loss.export(world.context, tmp_path / "out", 3_000_000)
+    assert error.value.hint.startswith(f"free space in {tmp_path} or") and world.told == []
 
 
 def test_a_teardown_whose_export_failed_destroys_nothing_and_uploads_go_on(world: World, tmp_path: Path) -> None:
@@ -186,7 +198,7 @@ def test_a_store_that_answers_is_exported_whatever_was_recorded_here(world: Worl
         with pytest.raises(store_loss.LosesResults):
             store_loss.secure(world.context, REPLACE, False)
         assert store_loss.export(world.context, tmp_path / str(number)) == HELD_INTACT
-        (world.context.stack.directory / transfer.FINAL).unlink()
+        (world.context.stack.directory / final_export.FILE).unlink()
         (world.context.stack.directory / transfer.LAST).unlink()
 
 
@@ -274,8 +286,8 @@ def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world:
         store_loss.export(world.context, tmp_path / "again")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
-    assert transfer.final_export(world.context.stack) == tmp_path / "out"
-    transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
+    assert final_export.path(world.context.stack) == tmp_path / "out"
+    final_export.forget(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
 
@@ -474,7 +486,7 @@ def test_a_teardown_without_the_key_of_the_results_destroys_nothing(
     with pytest.raises(PneumoError, match=f"so nothing was destroyed: .*{KEY}") as error:
         store_loss.export(world.context, tmp_path / "out")
     assert error.value.hint.startswith("pneumoctl up --adopt, which reads the keys back from the hosts, then: ")
-    assert "--purge" in error.value.hint and not transfer.is_final(world.context.stack)
+    assert "--purge" in error.value.hint and not final_export.holds_all(world.context.stack)
     assert gone or world.told[-1][1] == "start"
 
 

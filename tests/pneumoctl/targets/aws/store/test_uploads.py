@@ -11,7 +11,7 @@ import pytest
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.plan.transport import Output
-from pneumoctl.results import transfer
+from pneumoctl.results import final_export, transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.provisioning import provision
@@ -171,10 +171,10 @@ def test_uploads_go_on_after_a_teardown_that_failed_before_it_destroyed_a_host(w
     others = [replace(APP, id=f"i-{number}", name=name) for number, name in ((0, "nginx"), (1, "monitoring"))]
     store_loss.export(world.context, tmp_path / "out")
     store_loss.resume_unless_destroyed(world.context)  # nginx is gone: nobody could upload
-    assert not told(world, "start") and transfer.is_final(world.context.stack)
+    assert not told(world, "start") and final_export.holds_all(world.context.stack)
     world.instances += others
     store_loss.resume_unless_destroyed(world.context)
-    assert told(world, "start") == UPLOADS and not transfer.is_final(world.context.stack)
+    assert told(world, "start") == UPLOADS and not final_export.holds_all(world.context.stack)
 
 
 def test_uploads_stay_stopped_while_it_is_not_known_what_a_teardown_destroyed(
