@@ -70,7 +70,7 @@ test-rest = $(addprefix --ignore=tests/,lab/hosts lab/faults lab/aws lab/trainin
 # Each in its own environment. Not run here: tests whose result does not depend on this Python (the lab's hosts have
 # Debian's; Chromium, terraform, nginx and Prometheus use none) and tests/installs, which makes environments itself.
 PYTHONS ?= python3.11 python3.12 python3.13
-test-pythons = $(addprefix --ignore=tests/,lab browser terraform templates installs)
+test-pythons = $(addprefix --ignore=tests/,lab aws browser terraform templates installs)
 test-pythons: $(BIN)/python packages
 	@rm -f build/reports/python*.xml; failed=; for one in $(PYTHONS); do \
 		version=$$($$one -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) \
