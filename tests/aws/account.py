@@ -106,11 +106,18 @@ def _left(stack: str) -> Iterator[str]:
     yield from (each["VpcId"] for each in ec2.describe_vpcs(**wanted)["Vpcs"])
     yield from (each["GroupId"] for each in ec2.describe_security_groups(**wanted)["SecurityGroups"])
     yield from (each["KeyName"] for each in ec2.describe_key_pairs(**wanted)["KeyPairs"])
-    yield from (each["Name"] for each in client("s3").list_buckets()["Buckets"] if each["Name"].startswith(name))
+    names = (each["Name"] for each in client("s3").list_buckets()["Buckets"])
+    yield from (bucket for bucket in names if bucket.startswith(f"{name}-{identity()}-"))
     for page in client("scheduler").get_paginator("list_schedule_groups").paginate(NamePrefix=name):
-        yield from (f"schedule group {each['Name']}" for each in page["ScheduleGroups"] if each["State"] == "ACTIVE")
+        yield from (
+            f"schedule group {name}"
+            for each in page["ScheduleGroups"]
+            if (each["Name"], each["State"]) == (name, "ACTIVE")
+        )
     for page in client("iam").get_paginator("list_roles").paginate():
-        yield from (f"role {each['RoleName']}" for each in page["Roles"] if each["RoleName"].startswith(f"{name}-"))
+        for role in (each["RoleName"] for each in page["Roles"] if each["RoleName"].startswith(f"{name}-")):
+            tags = client("iam").list_role_tags(RoleName=role)["Tags"]
+            yield from (f"role {role}" for tag in tags if (tag["Key"], tag["Value"]) == (STACK, stack))
 
 
 def price(kind: str, region: str) -> str:

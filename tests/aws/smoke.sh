@@ -68,6 +68,11 @@ before_begin() {
   local seen
   seen=$(ask_aws identity)
   test "$seen" = "$account" || usage "the credentials are those of account $seen, not $account"
+  if test ! -e "$work/begun" && ! ask_aws left smoke >"$work/left.txt"; then
+    echo "the account has a stack smoke, which this did not begin here: $(tr '\n' ' ' <"$work/left.txt")" >&2
+    echo "  next: pneumoctl teardown --stack smoke, if nobody needs it" >&2
+    exit 1
+  fi
   gpu_usd=$(ask_aws price "$gpu_type" "$region")
   stack_usd=0.15 # hosts, disks, NAT gateway and addresses of the four hosts, and the GPU host's disk, at most
   if pneumoctl cost --json >"$work/planned.json"; then

@@ -78,6 +78,13 @@ def test_it_begins_only_when_told_to(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text() == "cost --json\n"
 
 
+def test_it_leaves_a_stack_alone_that_it_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("stopped")
+    refused = run(tmp_path, *GIVEN, "--yes")
+    assert refused.returncode == 1 and "has a stack smoke, which this did not begin here: i-1" in refused.stderr
+    assert (tmp_path / "state").exists() and not (tmp_path / "calls").exists()
+
+
 @pytest.mark.parametrize(
     ("fail", "name"),
     [
