@@ -14,7 +14,7 @@ PIP := -m pip install --quiet --no-compile
 SOURCES := pyproject.toml
 PARTS := test-lab $(if $(filter test-all,$(WHOLE) $(MAKECMDGOALS)),test-training) test-pneumoctl test-model test-rest
 
-.PHONY: help demo down test test-all prepared image $(PARTS) test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all prepared image $(PARTS) test-pythons test-data fault-table check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -70,7 +70,7 @@ test-rest = $(addprefix --ignore=tests/,lab/hosts lab/faults lab/aws lab/trainin
 # Each in its own environment. Not run here: tests whose result does not depend on this Python (the lab's hosts have
 # Debian's; Chromium, terraform, nginx and Prometheus use none) and tests/installs, which makes environments itself.
 PYTHONS ?= python3.11 python3.12 python3.13
-test-pythons = $(addprefix --ignore=tests/,lab browser terraform templates installs)
+test-pythons = $(addprefix --ignore=tests/,lab aws browser terraform templates installs)
 test-pythons: $(BIN)/python packages
 	@rm -f build/reports/python*.xml; failed=; for one in $(PYTHONS); do \
 		version=$$($$one -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) \
@@ -82,6 +82,10 @@ test-pythons: $(BIN)/python packages
 			&& $(VENV)/$$version/bin/python -m pytest --junitxml=build/reports/$$version.xml $(test-pythons) \
 			|| failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "failed on:$$failed"; exit 1; }
+
+## make fault-table              every fault in every phase of a training, into docs/training.md: hours
+fault-table: prepared
+	PNEUMO_SWEEP=all $(BIN)/python -m pytest -m '' -s tests/lab/faults/test_training.py
 
 ## make test-data                only what needs real X-rays, in the folder that PNEUMO_DATA names
 test-data: $(VENV)/.dev packages

@@ -77,6 +77,13 @@ class Agents:
         answer = self._ask(host, {"op": "run", "argv": list(argv), "timeout": timeout}, timeout)
         return Output(answer["code"], answer["stdout"], answer["stderr"])
 
+    def read_output(self, host: Host, argv: Sequence[str], phase: str, timeout: float = 20.0) -> str:
+        """What a command that changes nothing prints. Raises ssh.Unreachable, with the `phase`, if it fails."""
+        done = self.run(host, argv, timeout)
+        if done.code:
+            raise Unreachable(host, phase, done.stderr.strip() or done.tail() or f"exit {done.code}")
+        return done.stdout
+
     def check_releases(self, host: Host, roots: Sequence[str], timeout: float) -> list[tuple[str, str]]:
         """("differs", "missing" or "added", path) of each file of these releases that differs from the deployed one."""
         answer = self._ask(host, {"op": "check_releases", "roots": list(roots)}, timeout)

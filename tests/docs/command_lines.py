@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib.util
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -70,6 +71,8 @@ def _faults(words: Sequence[str]) -> list[str]:
         return _python(rest)
     if program == "pytest":
         return _pytest(rest)
+    if "/" in program:
+        return [] if os.access(ROOT / program, os.X_OK) else [f"there is no program {program}"]
     return [] if program in FOREIGN else [f"unknown program {program}"]
 
 

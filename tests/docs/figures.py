@@ -76,13 +76,15 @@ def replace_section(text: str, content: str) -> str:
     return f"{before}{BEGIN}\n{content}\n{END}{rest.partition(END)[2]}"
 
 
-def commit_of_tree() -> str:
-    """The commit that is checked out, marked where tracked files differ from it."""
+def commit_of_tree(written: Path | None = None) -> str:
+    """The commit that is checked out, marked where tracked files other than `written` differ from it."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", "-uno") else "")
+    others = [f":(exclude){written.relative_to(ROOT)}"] if written else []
+    changed = git("status", "--porcelain", "-uno", "--", ".", *others)
+    return git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from model import phantom
 from tests.lab.machine.lab import Lab
+from tests.lab.wait import wait_for
 
 COLUMNS = 118
 COMMANDS = (("up", "-y"), ("status",), ("cost",), ("drift",))
@@ -29,14 +30,26 @@ def terminal(lab: Lab, picture: Path) -> None:
     """A command and its output as an SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for arguments in COMMANDS:
-        result = lab.run(["pneumoctl", *arguments], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
-        lines = (result.stderr + result.stdout).rstrip().splitlines()
+        lines = output(lab, *arguments)
         if len(lines) > MAX_LINES:
             lines = [*lines[: MAX_LINES // 2], f"  … {len(lines) - MAX_LINES} lines …", *lines[-MAX_LINES // 2 :]]
         console.print(Text(f"$ pneumoctl {' '.join(arguments)}", style="bold"))
         console.print(Text.from_ansi("\n".join(lines)))
         console.print()
     picture.write_text(console.export_svg(title="pneumoctl on AWS (in the lab)"))
+
+
+def output(lab: Lab, *arguments: str) -> list[str]:
+    """The lines that a command prints. `status` is repeated until it shows no "?": a busy machine answers too late."""
+    shown: list[str] = []
+
+    def complete() -> bool:
+        result = lab.run(["pneumoctl", *arguments], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
+        shown[:] = (result.stderr + result.stdout).rstrip().splitlines()
+        return arguments != ("status",) or not any(line.rstrip().endswith("?") for line in shown)
+
+    wait_for("a complete status", complete)
+    return shown
 
 
 def browse(directory: Path, url: str, user: str, password: str) -> None:

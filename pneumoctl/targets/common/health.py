@@ -12,6 +12,12 @@ HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's res
 
 
 PICTURE = "pneumoctl-health-check-{}.png"
+# Longer than nginx waits for the page (templates/nginx), which answers 504 then: a page that hangs is no silence.
+ANSWER_S = 90.0
+
+
+class NoAnswer(PneumoError):
+    """The page gave no answer at all: over a network that is no finding about the release."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ def gate(door: WebEndpoint, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Send the known picture of the model that serves through the web page, and read the stored result back.
 
     `manifest`: that of the bundle on the hosts. What the answer says of its model is compared with it, never believed.
-    Returns the stored prediction document. Raises PneumoError (exit 10) if a request fails or the score is wrong.
+    Returns the stored prediction document. Raises PneumoError (exit 10) if an answer or the score is wrong, and
+    NoAnswer (exit 1) if there is none.
     """
     known = manifest["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
@@ -79,10 +86,10 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
     )
     try:
         answer = pool.request(
-            method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=30), retries=busy, **more
+            method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=ANSWER_S), retries=busy, **more
         )
     except urllib3.exceptions.HTTPError as error:
-        raise failed(f"{method} {url} gave no answer: {in_words(error)}") from error
+        raise NoAnswer(f"{method} {url} gave no answer: {in_words(error)}", "pneumoctl status") from error
     try:
         document = answer.json()
     except ValueError:

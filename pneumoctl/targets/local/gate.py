@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model import bundle
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.targets.common.health import WebEndpoint, gate
+from pneumoctl.targets.common.health import NoAnswer, WebEndpoint, gate
 
 
 def main(argv: list[str]) -> int:
@@ -17,6 +17,9 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(json.dumps(gate(WebEndpoint(url), manifest)) + "\n")
     except bundle.BundleError as error:
         sys.stderr.write(f"the model that serves: {error}\n")
+        return Exit.GATE_FAILED
+    except NoAnswer as error:  # there is no network on the way: the page is at fault
+        sys.stderr.write(f"health gate: {error.message}\n")
         return Exit.GATE_FAILED
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")

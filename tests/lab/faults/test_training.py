@@ -1,7 +1,7 @@
 """Faults in every phase of a GPU run: the host is off in time; exit code, checkpoint and receipt are correct.
 
 `make test-all` applies a few pairs of fault and phase, always the same ones unless PNEUMO_SWEEP_SEED is set.
-PNEUMO_SWEEP=all applies all pairs and writes the results to the table in docs/training.md.
+`make fault-table` (PNEUMO_SWEEP=all) applies all pairs and writes the results to the table in docs/training.md.
 """
 
 import hashlib

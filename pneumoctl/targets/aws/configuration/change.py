@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.aws.terraform.runner import Terraform
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.hosts import configure, layout
 from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.plan import rollout
@@ -52,7 +53,11 @@ class Task:
 
 
 def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
-    """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
+    """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do.
+
+    It starts services that were stopped, so it refuses while a terraform that was left may still destroy the store.
+    """
+    _refuse_beside_terraform(stack)
     ours, promoted = desired.available_releases(settings, task.source), promotion.default(stack)
     with (
         shared_trees.opened(settings, stack) as trees,
@@ -74,6 +79,13 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
     proven = result.outputs.get(configure.PROOF)
     prediction = json.loads(proven.stdout) if proven else None
     return {"stack": stack.name, "changed": result.changed, "prediction": prediction, "promoted_model": promoted}
+
+
+def _refuse_beside_terraform(stack: Stack) -> None:
+    """Raise PneumoError (exit 5) if a terraform that a killed command left still works on the stack."""
+    if run := Terraform(stack.terraform, {}, stack.layout.logs).current:
+        left = f"{run.command} (process {run.pid}), left by a command that was killed, still works on the stack"
+        raise PneumoError(f"{left}. Nothing was changed", "pneumoctl up, which waits for it", Exit.LOCKED)
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:

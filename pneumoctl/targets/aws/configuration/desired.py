@@ -17,7 +17,6 @@ from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
 from pneumoctl.results import final_export
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
@@ -51,10 +50,8 @@ def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
 
 def links(agents: Agents, host: Host) -> dict[str, str]:
     """What the links of a host point to: link -> target. Raises ssh.Unreachable if they cannot be read."""
-    output = agents.run(host, ("sh", "-c", _READLINKS, "sh", ROOT, *LINKS))
-    if output.code:
-        raise Unreachable(host, "reading its releases", output.tail() or f"exit {output.code}")
-    lines = (line.partition(" ") for line in output.stdout.splitlines())
+    output = agents.read_output(host, ("sh", "-c", _READLINKS, "sh", ROOT, *LINKS), "reading its releases")
+    lines = (line.partition(" ") for line in output.splitlines())
     return {link: target for link, _, target in lines if target}
 
 

@@ -41,7 +41,12 @@ class FrontDoor:
 
     def act(self, step: Step) -> tuple[str, Output]:
         """See rollout.StepRunner."""
-        return "done", Output(0, json.dumps(health.gate(self.door, served(self.hosts))), "")
+        manifest = served(self.hosts)
+        try:
+            return "done", Output(0, json.dumps(health.gate(self.door, manifest)), "")
+        except health.NoAnswer as error:
+            unknown = f"{error.message}. Whether the releases are good is not known: this machine's link may be down"
+            raise PneumoError(unknown, error.hint) from error
 
 
 def served(hosts: Hosts) -> Manifest:

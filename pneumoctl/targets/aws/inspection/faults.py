@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pneumoctl.hosts import units
+from pneumoctl.hosts.releases import UNITS
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import use_where_made
 from pneumoctl.targets.common import unfinished_teardown
@@ -82,7 +83,10 @@ def _of_services(host: Document) -> Iterator[Fault]:
         yield Fault(name, "it does not report its services", f"pneumoctl ssh {name}")
     failed = {unit.removesuffix(".service"): "failed" for unit in host["failed"]}
     for unit, state in {**failed, **host["units"]}.items():
-        if state != "active":
+        if state == "inactive" and unit in UNITS.values():  # by `up` or `teardown`, or by hand: its log says nothing
+            stopped = f"{unit} is stopped and takes no uploads, as after a command that was killed"
+            yield Fault(name, stopped, f"pneumoctl configure {name}")
+        elif state != "active":
             yield Fault(name, f"{unit} is {state}", _log_of(name, unit))
     for service, reason in host["not_ready"].items():
         logs = "pneumoctl logs redis; pneumoctl logs api" if service == "api" else f"pneumoctl logs {service}"

@@ -29,12 +29,20 @@ from pneumoctl.targets.common import health, ready
 QUESTION_S = 20.0
 FRONT_DOOR_S = 3.0
 READINESS = ("api", "ui")  # services that say whether they are ready
+# A mark or a link that is not there is a fact; whatever cannot be read ends the script with an error.
 _ASK = """root=$1 mark=$2 links=$3; shift 3
-printf 'boot=%s\\n' "$(head -c 200 "$mark" 2>/dev/null | tr '\\n' ' ')"
-for one in $links; do printf '%s=%s\\n' "$one" "$(readlink "$root/$one")"; done
-df -P / | awk 'END {sub("%", "", $5); print "disk=" $5}'
-awk '/^MemTotal/ {all = $2} /^MemAvailable/ {left = $2} END {print "memory=" int(100 - 100 * left / all)}' /proc/meminfo
-for one in $(systemctl list-units --failed --plain --no-legend | cut -d" " -f1); do printf 'failed=%s\\n' "$one"; done
+boot= && if test -e "$mark"; then boot=$(head -c 200 "$mark") || exit; fi
+printf 'boot=%s\\n' "$(printf %s "$boot" | tr '\\n' ' ')"
+for one in $links; do
+  target= && if test -L "$root/$one"; then target=$(readlink "$root/$one") || exit; fi
+  printf '%s=%s\\n' "$one" "$target"
+done
+disk=$(df -P /) || exit
+printf '%s\\n' "$disk" | awk 'END {sub("%", "", $5); print "disk=" $5}' || exit
+awk '/^MemTotal/ {all = $2} /^MemAvailable/ {left = $2}
+  END {print "memory=" int(100 - 100 * left / all)}' /proc/meminfo || exit
+failed=$(systemctl list-units --failed --plain --no-legend) || exit
+printf '%s\\n' "$failed" | awk 'NF {print "failed=" $1}' || exit
 systemctl show --property=Id,ActiveState,SubState "$@"
 """
 _READY = """for one in "$@"; do
@@ -96,7 +104,7 @@ def within(
 def see(agents: Agents, host: Host, backups: bool = False) -> HostFacts:
     """Get the facts of one host with one request, with `backups` of their timer, too. Raises ssh.Unreachable."""
     argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host, backups))
-    return parse(agents.run(host, argv, QUESTION_S).stdout)
+    return parse(agents.read_output(host, argv, "reading its state", QUESTION_S))
 
 
 def readiness_urls(host: Host) -> dict[str, str]:
@@ -108,7 +116,7 @@ def readiness_urls(host: Host) -> dict[str, str]:
 def not_ready(agents: Agents, host: Host) -> dict[str, str]:
     """Service -> why it is not ready, for those that are not. Raises ssh.Unreachable."""
     pages = (f"{name}={url}" for name, url in readiness_urls(host).items())
-    output = agents.run(host, ("sh", "-c", _READY, "sh", *pages), QUESTION_S).stdout
+    output = agents.read_output(host, ("sh", "-c", _READY, "sh", *pages), "asking its services", QUESTION_S)
     answers = (line.strip().partition(" ") for line in output.splitlines())
     return {service: reason for service, _, answer in answers if (reason := _reason(answer))}
 

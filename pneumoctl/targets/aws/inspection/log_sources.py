@@ -55,7 +55,8 @@ class Steps:
 
     def command(self, lines: int, follow: bool = False, after: Entry | None = None) -> tuple[str, ...]:
         """See SystemdJournal. It has no cursors: the reader leaves out the lines that come again."""
-        return ("tail", f"--lines={_RESUMED if after else lines}", *(("-F",) if follow else ()), STEPS)
+        count = f"--lines={_RESUMED if after else lines}"
+        return ("tail", count, "-F", STEPS) if follow else ("sh", "-c", _LAST, "sh", count, STEPS)
 
     def entry(self, host: str, line: str) -> Entry | None:
         """See SystemdJournal."""
@@ -71,6 +72,7 @@ class Steps:
 
 
 _F = {True: ("--follow",), False: ()}
+_LAST = 'test ! -e "$2" || exec tail "$1" "$2"'  # a host has no file before its first step
 Log = SystemdJournal | Steps
 
 

@@ -73,7 +73,7 @@ def _last(
     agents = Agents(connections, holder="", who="", run="")
 
     def ask(host: Host, log: Log) -> list[Entry]:
-        output = agents.run(host, log.command(lines), TIMEOUT_S).stdout
+        output = agents.read_output(host, log.command(lines), "reading its log", TIMEOUT_S)
         return [entry for line in output.splitlines() if (entry := log.entry(host.name, line)) is not None]
 
     answers = host_facts.within(TIMEOUT_S, {host.name: partial(ask, host, log) for host, log in chosen})

@@ -25,6 +25,7 @@ from pneumoctl.terminal.console import console
 
 ENVIRONMENT = f"{ETC}/api.env"  # on every app host
 CONFIGURED = "/var/lib/pneumoctl/steps.jsonl"  # on every host that a step was carried out on
+_EXISTS = 'test ! -e "$1" || echo yes'
 _NEW = "to give up what was stored and have new ones: pneumoctl secrets new"
 
 
@@ -134,7 +135,8 @@ def _ask(stack: Stack, inventory: Inventory) -> tuple[dict[str, str], list[str]]
 
         def ask(host: Host) -> tuple[str | None, bool]:
             environment = agents.read(host, [ENVIRONMENT])[0] if host.role == "app" else None
-            return environment, agents.run(host, ("test", "-e", CONFIGURED)).code == 0
+            configured = agents.read_output(host, ("sh", "-c", _EXISTS, "sh", CONFIGURED), "reading its state")
+            return environment, bool(configured)
 
         answers = {host.name: answer for host, answer in zip(hosts, pool.map(ask, hosts), strict=True)}
     found = {name: text for name, (text, _) in answers.items() if text}

@@ -2,14 +2,18 @@
 
 import http.server
 import json
+import re
+import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import bundled
 from pneumoctl.targets.common import health
-from pneumoctl.targets.local import readiness
+from pneumoctl.targets.local import gate, readiness
 
 KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
 MANIFEST = {"name": "m", "version": "1", "operating_point": {"threshold": 0.5}, "known_picture": KNOWN}
@@ -25,6 +29,8 @@ class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, body = self.answers[self.command]
+        if not status:  # close the connection without an answer
+            return
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -71,6 +77,34 @@ def test_the_gate_fails(page: str, sent: tuple[int, str], stored: tuple[int, str
     with pytest.raises(PneumoError) as caught:
         health.gate(health.WebEndpoint(page), MANIFEST)
     assert caught.value.code == Exit.GATE_FAILED
+
+
+def test_a_front_door_without_an_answer_is_no_failed_gate(page: str) -> None:
+    """The operator's link may be down. A failed gate would take the release back on every host."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(health.NoAnswer, match=r"POST .* gave no answer") as refused:
+        health.gate(health.WebEndpoint(free), MANIFEST)
+    assert refused.value.code == Exit.FAILED
+
+    Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (0, "")}
+    with pytest.raises(health.NoAnswer, match="GET"):
+        health.gate(health.WebEndpoint(page), MANIFEST)
+
+
+def test_the_gate_waits_until_nginx_reports_a_page_that_hangs() -> None:
+    """Otherwise a release that hangs could not be told from a link that is down."""
+    template = (bundled("templates") / "nginx/nginx.conf.j2").read_text()
+    limits = dict(re.findall(r"(proxy_read_timeout|proxy_next_upstream_timeout) (\d+)s;", template))
+    assert sum(map(int, limits.values())) < health.ANSWER_S and len(limits) == 2
+
+
+def test_on_this_machine_no_answer_is_a_failed_gate(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no link that could be down: the page is at fault."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"http://127.0.0.1:{server.getsockname()[1]}"
+    assert gate.main([free, str(tiny_bundle)]) == Exit.GATE_FAILED
+    assert "gave no answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

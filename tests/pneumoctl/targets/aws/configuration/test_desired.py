@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from pneumoctl.hosts import configure, releases
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.transport import Output
 from pneumoctl.results import final_export
+from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host
@@ -64,13 +63,13 @@ def test_a_certificate_of_the_user_is_never_copied(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-class LinkAgents:
+class LinkAgents(Agents):
     """The agents of hosts whose releases lie in this folder of this machine, and whose PATH is this."""
 
     def __init__(self, root: Path, path: str) -> None:
         self.root, self.path = root, path
 
-    def run(self, host: Host, argv: Sequence[str]) -> Output:
+    def run(self, host: Host, argv: Sequence[str], timeout: float = 20.0) -> Output:
         words = [str(self.root) if word == ROOT else word for word in argv]
         done = subprocess.run(
             [f"/bin/{words[0]}", *words[1:]], env={"PATH": self.path}, capture_output=True, text=True, check=False
@@ -79,8 +78,7 @@ class LinkAgents:
 
 
 def links(root: Path, path: str = "/usr/bin:/bin") -> dict[str, dict[str, str]]:
-    agents: Any = LinkAgents(root, path)
-    return desired.current_links(Hosts(HOSTS, agents, {}))
+    return desired.current_links(Hosts(HOSTS, LinkAgents(root, path), {}))
 
 
 def test_the_links_of_a_host_are_read(tmp_path: Path) -> None:
@@ -98,10 +96,10 @@ def test_links_that_cannot_be_read_are_not_missing(tmp_path: Path) -> None:
         links(tmp_path, path="/nowhere")
 
 
-def test_a_host_that_is_too_slow_to_list_its_links_is_not_new(tmp_path: Path) -> None:
-    agents: Any = SimpleNamespace(run=lambda host, argv: Output(124, "", "sh: did not end within 20 s"))
+def test_a_host_that_is_too_slow_to_list_its_links_is_not_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LinkAgents, "run", lambda *_: Output(124, "", "sh: did not end within 20 s"))
     with pytest.raises(Unreachable, match="did not end within 20 s"):
-        desired.current_links(Hosts(HOSTS, agents, {}))
+        links(Path("/"))
 
 
 def test_a_teardown_that_was_not_completed_may_have_deleted_the_backups(tmp_path: Path) -> None:

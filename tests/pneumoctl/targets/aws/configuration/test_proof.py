@@ -1,6 +1,7 @@
 """What serves is what the API processes of the hosts run, identified by the digest of every file."""
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.on_host import release_check
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.configuration import proof
+from pneumoctl.targets.common.health import WebEndpoint
 from tests.pneumoctl.examples import DESIRED
 from tests.pneumoctl.models import made
 
@@ -113,6 +116,16 @@ def test_a_bundle_that_this_pneumoctl_cannot_read_is_no_failed_gate(
     monkeypatch.setattr(proof.bundle, "SCHEMAS", (0,))
     with pytest.raises(PneumoError, match=r"cannot read its bundle\.json") as caught:
         served(roots)
+    assert caught.value.code == Exit.FAILED
+
+
+def test_a_front_door_that_does_not_answer_is_no_failed_gate(deploy: Any) -> None:
+    agents = Agents({name: deploy(name, 380) for name in ("app-0", "app-1")})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        door = WebEndpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
+    hosts: Any = SimpleNamespace(inventory=HOSTS, agents=agents)
+    with pytest.raises(PneumoError, match="Whether the releases are good is not known") as caught:
+        proof.FrontDoor(door, hosts).act(Step("Prove", ("operator",), ()))
     assert caught.value.code == Exit.FAILED
 
 

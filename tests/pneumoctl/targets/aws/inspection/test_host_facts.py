@@ -1,11 +1,12 @@
 """Facts read from hosts and the front door, and the time limits for them."""
 
 import http.server
+import os
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import units
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host, from_outputs
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.inspection import host_facts
@@ -82,15 +84,58 @@ def test_readiness_is_asked_of_the_service_itself() -> None:
 
 
 class Running(Agents):
-    """Agents whose host is this machine, or has a given output."""
+    """Agents whose host is this machine, or has a given output. `path`: a folder of programs that come first there."""
 
-    def __init__(self, output: str = "") -> None:
-        self.output = output
+    def __init__(self, output: str | Output = "", path: Path | None = None) -> None:
+        self.output, self.path = Output(0, output, "") if isinstance(output, str) else output, path
 
     def run(self, host: Host, argv: Sequence[str], timeout: float = 20.0) -> Output:
         assert argv[0] == "sh"
-        said = self.output or subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
-        return Output(0, said, "")
+        if self.output != Output(0, "", ""):
+            return self.output
+        path = f"{self.path}:{os.environ['PATH']}" if self.path else os.environ["PATH"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path})
+        return Output(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("question", [host_facts.see, host_facts.not_ready])
+def test_a_failed_read_is_no_fact(question: Callable[[Agents, Host], object]) -> None:
+    """Without output every service would count as ready."""
+    with pytest.raises(Unreachable, match="did not end within 20 s"):
+        question(Running(Output(124, "", "sh: did not end within 20 s")), WEB)
+
+
+SYSTEMCTL = """case $1 in
+  list-units) echo 'fwupd.service loaded failed failed Firmware update' ;;
+  show) printf 'Id=pneumoctl-web.service\\nActiveState=active\\nSubState=running\\n' ;;
+esac
+"""
+
+
+def test_a_host_reports_its_state_or_that_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script that a host runs, here on this machine with a stand-in for its systemd."""
+    root, programs = tmp_path / "srv", tmp_path / "bin"
+    (root / "web").mkdir(parents=True)
+    (root / "web/current").symlink_to("releases/r1")
+    programs.mkdir()
+    monkeypatch.setattr(host_facts, "ROOT", str(root))
+    program(programs, "systemctl", SYSTEMCTL)
+
+    seen = host_facts.see(Running(path=programs), WEB)
+    assert (seen.releases, seen.units, seen.failed) == ({"web": "r1"}, {"pneumoctl-web": "active"}, ("fwupd.service",))
+    assert 0 <= seen.disk <= 100 and 0 <= seen.memory <= 100
+
+    for broken in ("df", "readlink", "awk", "systemctl"):
+        program(programs, broken, "echo broken >&2; exit 1")
+        with pytest.raises(Unreachable, match=r"reading its state: .*broken"):
+            host_facts.see(Running(path=programs), WEB)
+        (programs / broken).unlink()
+        program(programs, "systemctl", SYSTEMCTL)
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
 
 
 WEB = Host("web-0", "web", services={"ui": 8080})

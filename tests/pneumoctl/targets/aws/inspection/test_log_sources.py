@@ -1,12 +1,17 @@
 """The logs of hosts: the commands that read them, their parsing, and the selection of hosts."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Connections
 from pneumoctl.stack.inventory import from_outputs
-from pneumoctl.targets.aws.inspection import logs
+from pneumoctl.targets.aws.inspection import log_sources, logs
 from pneumoctl.targets.aws.inspection.log_sources import Entry, Steps, SystemdJournal, merged
 from tests.pneumoctl.examples import HOSTS_OUTPUT
 
@@ -52,7 +57,30 @@ def test_the_steps_on_a_host_are_readable() -> None:
     assert entry is not None
     assert entry.text == "failed Configure Redis: redis-server reads its files (run a1)"
     assert entry.time == "2026-11-23T03:00:16.000Z"
-    assert Steps().command(7)[1] == "--lines=7" and "-F" in Steps().command(7, follow=True)
+    assert "--lines=7" in Steps().command(7) and "-F" in Steps().command(7, follow=True)
+
+
+def test_a_host_without_steps_has_an_empty_log(tmp_path: Path) -> None:
+    def last(log: Path) -> tuple[int, str]:
+        argv = [str(log) if word == log_sources.STEPS else word for word in Steps().command(1)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert last(tmp_path / "missing") == (0, "")
+    (tmp_path / "steps.jsonl").write_text("a\nb\n")
+    assert last(tmp_path / "steps.jsonl") == (0, "b\n")
+    code, shown = last(tmp_path)  # a folder cannot be read
+    assert code and not shown
+
+
+def test_a_host_whose_log_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty log would say that nothing happened."""
+    inventory = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+    host = inventory.only("nginx")
+    monkeypatch.setattr(Agents, "run", lambda *_: Output(1, "", "journalctl: no journal"))
+    with Connections(inventory, tmp_path) as connections:
+        entries, lost = logs._last(connections, [(host, SystemdJournal())], 5)
+    assert not entries and "no journal" in lost[host.name]
 
 
 def test_the_last_lines_of_all_hosts_are_in_order() -> None:

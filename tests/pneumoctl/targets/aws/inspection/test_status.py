@@ -145,6 +145,14 @@ ENDED = {
             GOOD | {"hosts": [HOST | {"failed": ["pneumoctl-backup.service"]}]},
             ["app-0: pneumoctl-backup is failed; next: pneumoctl ssh app-0 -- sudo journalctl -n 50 -u pneu"],
         ),
+        (
+            GOOD | {"hosts": [HOST | {"units": {"pneumoctl-api": "inactive", "redis-server": "inactive"}}]},
+            [
+                "app-0: pneumoctl-api is stopped and takes no uploads, as after a command that was killed; "
+                "next: pneumoctl configure app-0",
+                "app-0: redis-server is inactive; next: pneumoctl logs redis",
+            ],
+        ),
         (GOOD | {"hosts": [HOST | {"disk_percent": 89}]}, []),
         (
             GOOD | {"hosts": [HOST | {"disk_percent": 100}]},

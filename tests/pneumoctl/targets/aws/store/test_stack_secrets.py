@@ -13,6 +13,9 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.plan.steps import Put, Step
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack
@@ -181,3 +184,17 @@ def test_what_is_saved_is_read_as_it_was(tmp_path: Path) -> None:
     stack = context(tmp_path).stack
     stack_secrets.save(stack, SAVED)
     assert json.loads((stack.directory / "secrets.json").read_text()) == json.loads(json.dumps(asdict(SAVED)))
+
+
+def test_a_host_that_cannot_say_whether_it_was_configured_is_not_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a stack whose hosts are new, `up` makes new secrets, with which no stored result can be verified."""
+    answers = {"test": Output(124, "", "sh: did not end within 20 s")}
+    monkeypatch.setattr(Agents, "read", lambda self, host, paths: [None])
+    monkeypatch.setattr(Agents, "run", lambda self, host, argv, timeout=20.0: answers["test"])
+    with pytest.raises(Unreachable, match="did not end"):
+        stack_secrets._ask(Stack("t", tmp_path), DESIRED.inventory)
+    for said, configured in (("", False), ("yes\n", True)):
+        answers["test"] = Output(0, said, "")
+        assert bool(stack_secrets._ask(Stack("t", tmp_path), DESIRED.inventory)[1]) is configured

@@ -1,0 +1,1 @@
+"""What needs a real AWS account: run by hand, never by `make test`."""
