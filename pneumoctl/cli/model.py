@@ -9,6 +9,7 @@ import typer
 from model.operating_points_section import Interval
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
+from pneumoctl.cli.models.claims import claims
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 
 app.command()(promote)
+app.command()(claims)
 
 
 @app.command()
