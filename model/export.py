@@ -175,9 +175,9 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
     classifier = Classifier(Bundle(work, manifest))
     scored, refusals = {}, {}
     for part in ("validation", "test") if test else ("validation",):
-        logits, labels, refused = score(classifier, dataset.part(part))
-        scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
-        refusals[part] = int(refused.sum())
+        found = score(classifier, dataset.part(part))
+        scored[part] = (found.labels, calibrate.sigmoid(found.logits, manifest["temperature"]))
+        refusals[part] = int(found.refused.sum())
     points = thresholds.measure(scored, settings.target_sensitivity)
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}

@@ -42,7 +42,7 @@ def claims(
     auc: _Auc = None,
     rounding: _Rounding = "nearest",
 ) -> int:
-    """Check whether published figures of a classifier can be true together.
+    """Check whether published figures can be true together.
 
     Searches all numbers of correct findings that so many pictures allow. The digits of a rate say how it was rounded:
     0.93 stands for 0.925 to 0.935. All rates but the AUC are of one threshold; the AUC is compared with the lowest and
