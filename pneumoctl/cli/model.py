@@ -8,6 +8,7 @@ import typer
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.models.claims import claims
+from pneumoctl.cli.models.compare import compare
 from pneumoctl.cli.models.evaluate import evaluate, figure_table
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import PneumoError
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.command()(promote)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(claims)
 
 
