@@ -9,7 +9,7 @@ Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 Interval = dict[str, float | int]
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: int) -> tuple[float, float]:
     """The 95 % score interval of a proportion (Wilson 1927, without continuity correction)."""
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} of {n} is not a proportion")

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from model.operating_points_section import own_films
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
+from pneumoctl.cli.models.calibrate import calibrate
 from pneumoctl.cli.models.claims import claims
 from pneumoctl.cli.models.compare import compare
 from pneumoctl.cli.models.evaluate import evaluate, figure_table
@@ -27,6 +29,7 @@ app = typer.Typer(
 app.command()(promote)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(calibrate)
 app.command()(claims)
 
 
@@ -67,6 +70,7 @@ def show(invocation: Invocation, name: Model) -> int:
         "intended_use",
         "operating_point",
         "operating_points",
+        "calibration",
         "data",
         "metrics",
         "settings",
@@ -77,13 +81,16 @@ def show(invocation: Invocation, name: Model) -> int:
     console.result({**document, "directory": str(model.directory)})
     console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'an unknown source'}")
     console.text(f"{model.directory}: the hash of every file matches")
+    if (films := own_films(model.manifest)) is not None:
+        counts = f"{counted(films['n'], 'own film')}, {films['positives']} with pneumonia"
+        console.text(f"calibrated on {counts}, on {films['date']}, from version {model.manifest.get('base')}")
     chosen_on = model.manifest["operating_point"]["chosen_on"]
     for label, point in operating_points.read(model.manifest).items():
         console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
         for line in words.figures(point.described) if point.described else ():
             console.text(f"  {line}")
     for part, figures in model_figures.measured(model).items():
-        figure_table(f"{part} of {model_figures.data_name(model)}", figures)
+        figure_table(model_figures.part_name(model, part), figures)
     for entry in saved_evaluations:
         refused = f", the {entry['refused']} refused ones included" if entry["refused"] else ""
         figure_table(
@@ -99,7 +106,7 @@ def show(invocation: Invocation, name: Model) -> int:
 def register(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle, with bundle.json.")],
 ) -> int:
-    """Copy a model bundle into the registry of this machine, verified.
+    """Copy a bundle into the registry of this machine, verified.
 
     Training does this by itself.
     """

@@ -1,7 +1,7 @@
 """Evaluate a model on a labelled folder with the same metrics as in training, and record the evaluation."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,11 +38,12 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """entry: what is recorded; document: subgroups, decision curve, failures and so on; scored: of each."""
+    """entry: what is recorded; document: subgroups, decision curve, failures and so on; assessment: of each picture."""
 
     entry: dict[str, Any]
     document: dict[str, Any]
     scored: Scored
+    assessment: assess.Assessment
 
 
 FIGURES_ALONE = Wanted()
@@ -78,7 +79,7 @@ def evaluate(
     entry = _recorded(model, dataset, assessment.document)
     if wanted.report:
         details |= _reported(wanted.report, entry | details, classifier, assessment)
-    return Evaluation(entry, details, report.scored(classifier, assessment))
+    return Evaluation(entry, details, report.scored(classifier, assessment), assessment)
 
 
 def _table(path: Path | None) -> subgroups.Table | None:
@@ -123,13 +124,16 @@ def _reported(
 def labelled_dataset(folder: Folder) -> DataSet:
     """The folder as a data set; its digest depends on the pictures and labels only, not on names."""
     paths = [Path(name) for name in folder.labels]
-    samples, lines = [], []
+    samples = []
     for path, label, (digest, _) in zip(
         paths, folder.labels.values(), files.hash_files(paths, lambda _: None), strict=True
     ):
         kind = LABEL_NAMES[label].lower()
         entry = Entry(path, path.name, label, "test", path.stem, kind, sha256=digest)
         samples.append(Sample(path.name, label, path.stem, kind, "test", digest, "", entry))
-        lines.append(f"{label} {digest}")
-    digest_of_all = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-    return DataSet(folder.directory.name, tuple(samples), digest_of_all)
+    return DataSet(folder.directory.name, tuple(samples), digest_of(samples))
+
+
+def digest_of(samples: Iterable[Sample]) -> str:
+    """The digest of pictures and labels, in any order."""
+    return hashlib.sha256("\n".join(sorted(f"{each.label} {each.sha256}" for each in samples)).encode()).hexdigest()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from model.evaluation import report
-from model.operating_points_section import Interval
+from model.operating_points_section import Interval, own_films
 from pneumoctl.cli.invocation import output_options
 from pneumoctl.cli.promote import Model
 from pneumoctl.registry import evaluation, evaluations, store
@@ -68,6 +68,9 @@ def evaluate(
     entry, count = evaluated.entry, evaluations.count(evaluated.entry["pictures"])
     console.result({**entry, "readings": count, **evaluated.document})
     _show(model.id, entry, evaluated.document)
+    films = own_films(model.manifest)
+    if films is not None and films["pictures"] == entry["pictures"]:
+        console.warn("this model was calibrated on these very pictures: the figures flatter it")
     warn_of_readings(count)
     return 0
 
