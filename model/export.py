@@ -152,6 +152,7 @@ def _describe(
     return {
         "name": name,
         "created": origin.created or now(),
+        **({"license": origin.license} if origin.license else {}),
         "input": {"height": height, "width": width, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
         "labels": ["no pneumonia", "pneumonia"],
         "data": {
@@ -215,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
     parser.add_argument("--test", action="store_true", help="score the test part once, for the model card")
     add_options(parser)
+    parser.add_argument("--license", default="", metavar="ID", help="licence of the model for its card, such as mit")
     parser.add_argument("--replace", action="store_true", help="replace the bundle in --out")
     options = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -237,7 +239,7 @@ def _from_run_or_bundle(options: argparse.Namespace) -> Bundle:
         options.name or trained.name,
         test=options.test,
         history=trained.history,
-        origin=Origin(source=options.source or trained.source, ages=options.ages or trained.ages),
+        origin=trained.origin(options.source, options.ages, options.license),
         progress=lambda line: print(line, file=sys.stderr),
         replace=options.replace,
         base=trained.base,

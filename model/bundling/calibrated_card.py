@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from model.bundling import card_tables
+from model.bundling import card_tables, front_matter
 
 _LIMITS = (
     "Only the user who calibrated this version knows where the films come from, whom they show, and how they were "
@@ -27,6 +27,7 @@ def text(manifest: Mapping[str, Any], original: str) -> str:
     share = films["positives"] / films["n"]
     points = card_tables.operating_points(manifest, {"validation": f"own films of {films['date']}"})
     parts = [
+        front_matter.text(manifest, {"validation": f"own films of {films['date']}"}),
         f"# {manifest['name']}",
         manifest["intended_use"],
         f"**Calibrated by its user.** This version has the network of version {base}. Its calibration and operating "

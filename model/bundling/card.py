@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.bundling import card_tables, heat_map
+from model.bundling import card_tables, claim_checklist, front_matter, heat_map
 from model.bundling.card_tables import interval
 from model.bundling.refusal import QUANTILE
 
@@ -48,8 +48,9 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
     """
     size = manifest["input"]
     population = _population(manifest["data"])
+    data = manifest["data"]
     parts = [
-        f"# {manifest['name']}",
+        f"{front_matter.text(manifest, dict.fromkeys(('validation', 'test'), data['name']))}\n\n# {manifest['name']}",
         manifest["intended_use"],
         f"Input: one grey picture, pressed to {size['width']} x {size['height']} pixels (bilinear). Output: the "
         "calibrated probability of pneumonia. The version is in bundle.json, beside the sha256 of every file.",
@@ -65,6 +66,8 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         *(["## Heat map", heat_map.text(manifest["heat_map"])] if "heat_map" in manifest else []),
         "## Limits",
         "\n".join(f"- {line}" for line in (population, *_LIMITS)),
+        "## CLAIM 2024",
+        claim_checklist.text(manifest),
         "## Plots",
         "\n".join(f"- [{name}](report/{name})" for name in plots),
         "## Made by",
