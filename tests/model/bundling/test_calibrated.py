@@ -1,6 +1,7 @@
 """A bundle that was calibrated on films of its user: what is new in it, and what stays."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from model import bundle, phantom
 from model.bundle import Bundle, BundleError
-from model.bundling import calibrated
+from model.bundling import calibrated, known_picture
 from model.bundling.calibrated import TooFewFilmsError, fewest, recalibrate, require_enough
 from model.bundling.onnx import add_offset
 from model.evaluation.calibrate import sigmoid
@@ -19,6 +20,14 @@ from model.serving.predict import Classifier
 from tests.model.manifests import put, rewrite
 
 DIGESTS = {"pictures": "a" * 64, "scored": "b" * 64, "refused": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_drawings() -> Iterator[None]:
+    """Each bundle chooses its known picture from 16 drawings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known_picture, "KNOWN_SIZE", 192)
+        yield
 
 
 def scores(n: int = 200, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +103,23 @@ def test_a_calibrated_bundle_can_be_calibrated_again(base: Bundle, tmp_path: Pat
     drawing = phantom.draw(100, 192)
     odds = [np.log(p / (1 - p)) for p in (Classifier(each).probability(drawing) for each in (base, second))]
     assert second.temperature * odds[1] - odds[0] == pytest.approx(offset - 1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"metrics": {}, "data": {}, "settings": None},
+        {"settings": [7], "calibration": 3, "metrics": {"validation": [0.9], "test": 1}},
+        {"calibration": {"chosen_on": "somewhere"}, "operating_point": {"threshold": 0.5, "chosen_on": "somewhere"}},
+    ],
+)
+def test_a_bundle_of_another_program_can_be_calibrated(stated: dict[str, Any], base: Bundle, tmp_path: Path) -> None:
+    rest = {key: value for key, value in base.manifest.items() if key != "files"}
+    (base.directory / "MODEL_CARD.md").unlink()
+    other = bundle.write(base.directory, {**rest, **stated})
+    made = recalibrate(other, tmp_path / "new", *scores(), DIGESTS)
+    assert own_films(made.manifest) and made.manifest["operating_point"]["target_sensitivity"] in (0.95, 0.97)
+    assert "## The original" not in (made.directory / "MODEL_CARD.md").read_text()
 
 
 def test_an_offset_is_added_to_any_network(tmp_path: Path) -> None:
