@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.evaluation.intervals import Interval, Z, auc, difference, placements, proportion
+from model.evaluation.intervals import Interval, Z, auc, difference, midranks, placements, proportion
 
 
 class DifferentPicturesError(ValueError):
@@ -59,8 +59,8 @@ def areas(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str
     The test of DeLong, DeLong and Clarke-Pearson (Biometrics 1988; 44: 837-845) for correlated ROC curves. The
     placements, of which each AUC is the mean, come from midranks in O(n log n) (Sun and Xu, IEEE Signal Processing
     Letters 2014; 21: 1389-1393). labels: [n] of 0 and 1; first, second: scores [n] of the same pictures. The interval
-    and p are None if the variance of the difference is undefined (one picture of a class) or zero although the AUCs
-    differ. Raises ValueError if a class is missing.
+    and p are None if the variance of the difference is undefined (one picture of a class) or zero although the scores
+    order the pictures differently, as when both separate the classes perfectly. Raises ValueError without a class.
     """
     ours, theirs = placements(labels, first), placements(labels, second)
     m, n = len(ours.positives), len(ours.negatives)
@@ -73,7 +73,7 @@ def areas(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str
         if error > 1e-12:
             tested |= {"low": value - Z * error, "high": value + Z * error}
             p = math.erfc(abs(value) / error / math.sqrt(2))
-        elif abs(value) < 1e-12:  # both order the pictures in the same way
+        elif np.array_equal(midranks(first), midranks(second)):
             tested |= {"low": value, "high": value}
             p = 1.0
     return {"first": auc(labels, first), "second": auc(labels, second), "difference": tested, "p": p}

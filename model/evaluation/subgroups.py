@@ -110,7 +110,7 @@ def _agreed(header: str, row: str) -> str:
 
 def _rows(samples: Sequence[Sample], table: Table) -> list[Row]:
     """The table's row of each picture: by the path from the labelled folder first, then by its name."""
-    names = [sample.entry.path.name for sample in samples]
+    names = [sample.name for sample in samples]
     rows = []
     for sample, name in zip(samples, names, strict=True):
         path = f"{sample.entry.path.parent.name}/{name}"

@@ -50,7 +50,7 @@ class Comparison:
         if self.chosen_by:
             yield (
                 f"the operating points of {self.chosen_by} were chosen on the {self.candidate_on} that it and "
-                f"{self.reference} have scored: other pictures must tell"
+                f"{self._other()} have scored: only other pictures can tell which is better"
             )
             return
         if not self.same:
@@ -61,6 +61,9 @@ class Comparison:
             if ours and theirs and ours["value"] < theirs["low"]:
                 interval = f"{theirs['low']:.3f} to {theirs['high']:.3f}"
                 yield f"{title} {ours['value']:.3f} is below the 95 % interval {interval} of {self.reference}"
+
+    def _other(self) -> str:
+        return self.reference if self.chosen_by == self.candidate else self.candidate
 
     def table(self) -> Iterator[str]:
         """Both models' figures with their intervals, as lines."""

@@ -82,6 +82,9 @@ def test_an_undefined_variance_gives_no_p_value() -> None:
     found = areas(np.array([1, 1, 0, 0]), perfect, none)
     assert found["difference"]["value"] == 0.5 and found["p"] is None and found["difference"]["low"] is None
     assert areas(np.array([1, 0, 0, 0]), perfect, none)["p"] is None  # one positive
+    # Both are perfect on these few pictures, and order them differently: that does not prove that they are equal.
+    other = areas(np.array([1, 1, 0, 0]), perfect, np.array([0.8, 0.9, 0.2, 0.1]))
+    assert other["difference"]["value"] == 0 and other["difference"]["low"] is None and other["p"] is None
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 1), (5, 5), (12, 2), (2, 12), (30, 47), (0, 40), (400, 460)])

@@ -99,10 +99,11 @@ def test_the_gate_does_not_compare_on_the_films_of_the_calibration(
         assert not comparison.same and comparison.chosen_by == model.id
         (fault,) = comparison.faults()
         assert fault.startswith(f"the operating points of {model.id} were chosen on the 60 pictures")
+        assert f"that it and {base.id} have scored" in fault
     error = command(capsys, "promote", base.id, "--force", "--reason", "a test")
     assert error["model"] == base.id
     error = command(capsys, "promote", model.id, code=Exit.GATE_FAILED)["error"]
-    assert "other pictures must tell" in error["message"] and f"model evaluate {model.id} DIR" in error["hint"]
+    assert "only other pictures can tell" in error["message"] and f"model evaluate {model.id} DIR" in error["hint"]
     # Other films tell.
     for each in (base, model):
         assert run(["model", "evaluate", each.id, str(labelled)]) == 0
