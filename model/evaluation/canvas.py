@@ -23,8 +23,12 @@ def save(
     title: str,
     columns: int = 2,
     size: tuple[float, float] = (4.4, 3.6),
+    colours: int = COLOURS,
 ) -> None:
-    """Draw each plot on its own axes, in rows of `columns`, and write a PNG. size: of a plot, in inches."""
+    """Draw each plot on its own axes, in rows of `columns`, and write a PNG of at most so many colours.
+
+    size: of a plot, in inches.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,4 +46,4 @@ def save(
         canvas.draw()  # once; savefig would draw it twice
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # A palette reduces the size to a third. No date and no program version: equal figures give an identical file.
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
+    image.quantize(colours, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)

@@ -39,7 +39,7 @@ def failures(wrong: Mapping[str, Any], samples: Sequence[Sample], path: Path) ->
         return False
     draw = [partial(_failure, kind=kind, entry=entry, sample=by_digest[entry["sha256"]]) for kind, entry in shown]
     counts = ", ".join(f"{title}: {wrong[kind]['n']} of {wrong[kind]['of']}" for kind, title in KINDS.items())
-    save(path, draw, title=f"the most confident wrong findings ({counts})", columns=6, size=(1.7, 1.9))
+    save(path, draw, title=f"the most confident wrong findings ({counts})", columns=6, size=(1.7, 1.9), colours=256)
     return True
 
 
