@@ -66,7 +66,9 @@ def claims(
         raise PneumoError(str(error), "pneumoctl model claims --help", Exit.USAGE) from error
     if not read:
         raise PneumoError("there is no rate to check", "pneumoctl model claims --help", Exit.USAGE)
+    console.busy("searching the counts")  # up to a minute for 200,000 pictures
     verdict = check(positives, negatives, read)
+    console.idle()
     console.result(_document(positives, negatives, read, verdict))
     for line in _lines(verdict, read):
         console.text(line)
