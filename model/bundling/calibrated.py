@@ -63,9 +63,10 @@ def recalibrate(
 ) -> Bundle:
     """Write the new version of `base` into the empty folder `out_dir`; `base` is not changed.
 
-    logits float64 [n], labels int64 [n]: of the films that serving does not refuse. films: the digests `pictures` and
-    `scored`, and the number `refused`. Offset and temperature are fitted by Platt scaling; the offset is added to the
-    network. The new version has no Keras file, which would be another network: fine-tuning starts from the original's.
+    logits float64 [n], labels int64 [n]: of the films that serving does not refuse. films: `pictures`, `scored`,
+    `digests` and `refused`, as in operating_points_section.Films. Offset and temperature are fitted by Platt scaling;
+    the offset is added to the network. The new version has no Keras file, which would be another network: fine-tuning
+    starts from the original's.
     Raises TooFewFilmsError, ValueError (a class is missing), ExportError.
     """
     require_enough(int((labels == 1).sum()), int((labels == 0).sum()))

@@ -12,6 +12,7 @@ from typing import Any
 from model import bundle
 from model.bundling import calibrated
 from model.bundling.onnx import ExportError
+from model.operating_points_section import film_digest
 from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluation, store
@@ -52,6 +53,7 @@ def calibrate(
     films: dict[str, Any] = {
         "pictures": original.entry["pictures"],
         "scored": evaluation.digest_of(itertools.compress(samples, suitable)),
+        "digests": sorted(film_digest(sample.sha256) for sample in itertools.compress(samples, suitable)),
         "refused": original.entry["refused"],
     }
     with tempfile.TemporaryDirectory() as beside, _explained(folder, original.entry["refused"]):

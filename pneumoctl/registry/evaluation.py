@@ -14,6 +14,7 @@ from model.data.sources import LABEL_NAMES, DataError, Entry
 from model.evaluation import assess, report, subgroups
 from model.evaluation.corruptions import COPIES
 from model.evaluation.paired import Scored
+from model.operating_points_section import film_digest, own_films
 from model.serving import predict
 from pneumoctl import files, installation
 from pneumoctl.errors import Exit, PneumoError
@@ -105,9 +106,17 @@ def _recorded(model: Registered, dataset: DataSet, document: dict[str, Any]) -> 
         "metrics": document["metrics"],
         "refused": document["refused"],
         "in_use": document["in_use"],
+        "of_calibration": _of_calibration(model, dataset.samples),
     }
     chain().append(entry)
     return entry
+
+
+def _of_calibration(model: Registered, samples: Iterable[Sample]) -> int:
+    """How many of the pictures are among those on which the operating points of the model were chosen by its user."""
+    films = own_films(model.manifest)
+    known = set(films["digests"]) if films else set()
+    return sum(film_digest(sample.sha256) in known for sample in samples)
 
 
 def _reported(

@@ -93,7 +93,7 @@ def measurements(model: Registered) -> list[Measurement]:
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
         shown = figures.refused({**entry["metrics"], "refused": entry["refused"]})
-        chosen = films is not None and films["pictures"] == entry["pictures"]
+        chosen = bool(entry.get("of_calibration"))
         results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"]), shown, chosen_on=chosen))
     key = f"{digest} validation {split}" if films is None else f"{films['scored']} calibration"
     validation = Measurement(

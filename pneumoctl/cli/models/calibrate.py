@@ -63,7 +63,7 @@ def calibrate(name: Model, folder: _Folder, new_name: _Name = "", target_sensiti
             "model": done.model.id,
             "base": base.id,
             "directory": str(done.model.directory),
-            "films": manifest["calibration"]["films"],
+            "films": {key: value for key, value in manifest["calibration"]["films"].items() if key != "digests"},
             "operating_points": manifest["operating_points"],
             "metrics": manifest["metrics"]["validation"],
             "before": before["in_use"],

@@ -8,7 +8,7 @@ import typer
 
 from model.evaluation.intervals import Interval
 from pneumoctl.cli.invocation import output_options
-from pneumoctl.cli.models.evaluate import Labelled, scoring, warn_of_readings
+from pneumoctl.cli.models.evaluate import Labelled, scoring, warn_of_calibration, warn_of_readings
 from pneumoctl.cli.promote import names
 from pneumoctl.registry import comparison, evaluations
 from pneumoctl.scoring import labelled
@@ -44,6 +44,7 @@ def compare(first: Annotated[str, _model("A")], second: Annotated[str, _model("B
         if word not in sides:
             pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model compare {first} {second}")
             sides[word], entry = comparison.score(word, pictures, scoring)
+            warn_of_calibration(entry)
             counts.append(evaluations.count(entry["pictures"]))
     document = comparison.compare(sides[first], sides[second])
     console.result(document)

@@ -1,6 +1,7 @@
 """`pneumoctl model evaluate`: measure a model on a labelled folder, with subgroups, a decision curve and a report."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from model.evaluation import report
-from model.operating_points_section import Interval, own_films
+from model.operating_points_section import Interval
 from pneumoctl.cli.invocation import output_options
 from pneumoctl.cli.promote import Model
 from pneumoctl.registry import evaluation, evaluations, store
@@ -68,9 +69,7 @@ def evaluate(
     entry, count = evaluated.entry, evaluations.count(evaluated.entry["pictures"])
     console.result({**entry, "readings": count, **evaluated.document})
     _show(model.id, entry, evaluated.document)
-    films = own_films(model.manifest)
-    if films is not None and films["pictures"] == entry["pictures"]:
-        console.warn("this model was calibrated on these very pictures: the figures flatter it")
+    warn_of_calibration(entry)
     warn_of_readings(count)
     return 0
 
@@ -86,6 +85,13 @@ def warn_of_readings(count: int) -> None:
         console.warn(
             f"these pictures were evaluated {count} times, this time included: they are no longer an independent test"
         )
+
+
+def warn_of_calibration(entry: Mapping[str, Any]) -> None:
+    """Say that the operating points of the model were chosen on some of the pictures."""
+    if count := entry["of_calibration"]:
+        of_all = f"{count} of these {entry['metrics']['n']} pictures"
+        console.warn(f"{entry['model']} was calibrated on {of_all}: the figures flatter it")
 
 
 def figure_table(title: str, figures: dict[str, Interval]) -> None:

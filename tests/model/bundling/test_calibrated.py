@@ -19,7 +19,7 @@ from model.operating_points_section import own_films
 from model.serving.predict import Classifier
 from tests.model.manifests import put, rewrite
 
-DIGESTS = {"pictures": "a" * 64, "scored": "b" * 64, "refused": 3}
+DIGESTS = {"pictures": "a" * 64, "scored": "b" * 64, "digests": ["c" * 12], "refused": 3}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -163,7 +163,7 @@ def test_a_wide_interval_is_refused_and_says_how_many_films_would_do(base: Bundl
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n", -1), ("pictures", "x"), ("date", "yesterday"), ("refused", 1.5), ("patient", "Doe")],
+    [("n", -1), ("pictures", "x"), ("date", "yesterday"), ("refused", 1.5), ("patient", "Doe"), ("digests", ["x"])],
 )
 def test_a_bundle_with_other_films_is_refused(field: str, value: Any, made: Bundle, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made.directory, tmp_path / "copy"))

@@ -87,13 +87,13 @@ def test_a_new_version_is_registered_beside_the_original(
 
 
 def test_the_gate_does_not_compare_on_the_films_of_the_calibration(
-    base: Registered, films: Path, labelled: Path, capsys: pytest.CaptureFixture[str]
+    base: Registered, films: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = store.get(command(capsys, "calibrate", base.id, str(films), *ALL)["model"])
     (comparison,) = gate.compare(model, base)  # the reading of the original is recorded
     assert not comparison.same
     assert run(["model", "evaluate", model.id, str(films)]) == 0
-    assert "calibrated on these very pictures" in capsys.readouterr().err
+    assert f"{model.id} was calibrated on 60 of these 60 pictures: the figures" in capsys.readouterr().err
     for candidate, reference in ((model, base), (base, model)):
         (comparison,) = gate.compare(candidate, reference)
         assert not comparison.same and comparison.chosen_by == model.id
@@ -104,6 +104,14 @@ def test_the_gate_does_not_compare_on_the_films_of_the_calibration(
     assert error["model"] == base.id
     error = command(capsys, "promote", model.id, code=Exit.GATE_FAILED)["error"]
     assert "only other pictures can tell" in error["message"] and f"model evaluate {model.id} DIR" in error["hint"]
+    # Neither does a part of these films, under other names and with others.
+    part = Path(shutil.copytree(labelled, tmp_path / "part"))
+    shutil.copy(films / "NORMAL" / "person3.png", part / "NORMAL" / "other-name.png")
+    for each in (base, model):
+        assert run(["model", "evaluate", each.id, str(part)]) == 0
+    assert f"{model.id} was calibrated on 1 of these 17 pictures" in capsys.readouterr().err
+    (comparison,) = gate.compare(model, base)
+    assert not comparison.same and comparison.chosen_by == model.id
     # Other films tell.
     for each in (base, model):
         assert run(["model", "evaluate", each.id, str(labelled)]) == 0
