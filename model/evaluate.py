@@ -3,16 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from model import bundle as bundles
 from model.data import dataset as data
 from model.data.dataset import DataError, DataSet
-from model.evaluation import plots
+from model.evaluation import report, subgroups
 from model.evaluation.assess import assess
 from model.evaluation.metrics import table
 from model.serving.predict import Classifier
@@ -28,13 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="the part to score")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--out", type=Path, help="also write metrics.json and the plots into this directory")
+    parser.add_argument("--table", type=Path, help="CSV file with the columns file, and view or age, for subgroups")
+    parser.add_argument("--corruptions", action="store_true", help="also measure 13 kinds of corruption, 5 times each")
     options = parser.parse_args(argv)
     try:
         classifier = Classifier(bundles.load(options.bundle))
         dataset = _dataset(classifier, options.data, options.split)
-        document, labels, probabilities = assess(classifier, dataset, options.split)
+        table = subgroups.read_table(options.table) if options.table else None
+        assessment = assess(classifier, dataset, options.split)
+        document = assessment.document | report.details(assessment, table)
+        if options.corruptions:
+            document |= report.corrupted(classifier, assessment)
         if options.out:
-            _write(options.out, document, labels, probabilities, classifier.bundle.threshold)
+            report.write(options.out, document, classifier, assessment, options.split)
     except (bundles.BundleError, DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,15 +64,15 @@ def _text(document: dict[str, Any]) -> str:
     model, data, metrics = document["model"], document["data"], document["metrics"]
     title = f"{model['name']} {model['version']} on {data['part']} of {data['name']}: {metrics['n']} pictures"
     refused = f"{document['refused']} of them would be refused in use; the metrics above include them"
-    return f"{title}\n{table(metrics)}\n{refused}"
+    return "\n".join([title, table(metrics), refused, *_tables(document), "", report.failure_line(document)])
 
 
-def _write(
-    folder: Path, document: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray, threshold: float
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    plots.report(labels, probabilities, threshold, folder, document["data"]["part"])
+def _tables(document: dict[str, Any]) -> Iterator[str]:
+    for title, columns, rows in report.tables(document):
+        widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+        yield f"\n{title}:"
+        for row in (columns, *rows):
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 if __name__ == "__main__":

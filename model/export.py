@@ -142,6 +142,7 @@ def _describe(
     return {
         "name": name,
         "created": origin.created or now(),
+        **({"license": origin.license} if origin.license else {}),
         "input": {"height": height, "width": width, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
         "labels": ["no pneumonia", "pneumonia"],
         "data": {
@@ -165,9 +166,9 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
     classifier = Classifier(Bundle(work, manifest))
     scored, refusals = {}, {}
     for part in ("validation", "test") if test else ("validation",):
-        logits, labels, refused = score(classifier, dataset.part(part))
-        scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
-        refusals[part] = int(refused.sum())
+        found = score(classifier, dataset.part(part))
+        scored[part] = (found.labels, calibrate.sigmoid(found.logits, manifest["temperature"]))
+        refusals[part] = int(found.refused.sum())
     points = thresholds.measure(scored, settings.target_sensitivity)
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}
@@ -205,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
     parser.add_argument("--test", action="store_true", help="score the test part once, for the model card")
     add_options(parser)
+    parser.add_argument("--license", default="", metavar="ID", help="licence of the model for its card, such as mit")
     parser.add_argument("--replace", action="store_true", help="replace the bundle in --out")
     options = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -227,7 +229,7 @@ def _from_run_or_bundle(options: argparse.Namespace) -> Bundle:
         options.name or trained.name,
         test=options.test,
         history=trained.history,
-        origin=Origin(source=options.source or trained.source, ages=options.ages or trained.ages),
+        origin=trained.origin(options.source, options.ages, options.license),
         progress=lambda line: print(line, file=sys.stderr),
         replace=options.replace,
         base=trained.base,

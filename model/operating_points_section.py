@@ -38,8 +38,46 @@ class StoredPoint(TypedDict):
     test: Rates | None
 
 
+OWN_FILMS = "own films"  # where the operating points of a bundle were chosen that its user has calibrated
+Digest = Annotated[str, ("pattern", "^[0-9a-f]{64}$")]
+FilmDigest = Annotated[str, ("pattern", "^[0-9a-f]{12}$")]
+Count = Annotated[int, ("minimum", 0)]
+
+
+class Films(TypedDict):
+    """The labelled films of a user on which calibration and operating points were chosen: "calibration.films".
+
+    pictures: digest of all of them; scored: of those that serving does not refuse, which alone count in n; digests: the
+    first digits of the sha256 of each of these files, by which an evaluation knows them again.
+    """
+
+    pictures: Digest
+    scored: Digest
+    digests: list[FilmDigest]
+    n: Count
+    positives: Count
+    negatives: Count
+    refused: Count
+    date: Annotated[str, ("pattern", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+
+
+def film_digest(sha256: str) -> str:
+    """The digits of a file's sha256 that a bundle has of the films on which it was calibrated."""
+    return sha256[:12]
+
+
+def own_films(manifest: Mapping[str, Any]) -> Films | None:
+    """The films on which a user has calibrated a bundle; None if nobody has. Raises ValueError for other content."""
+    calibration = manifest.get("calibration")
+    if not isinstance(calibration, dict) or "films" not in calibration:
+        return None
+    films: Films = checked(calibration["films"], Films, "calibration.films")
+    return films
+
+
 def check(manifest: Mapping[str, Any]) -> None:
     """Raise ValueError if the section of a manifest is not valid; older bundles have none."""
+    own_films(manifest)
     points = manifest.get("operating_points")
     if points is None:
         return

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.bundling import heat_map
+from model.bundling import card_tables, claim_checklist, front_matter, heat_map
+from model.bundling.card_tables import interval
 from model.bundling.refusal import QUANTILE
-from model.evaluation.metrics import TITLES
 
 _INTENDED_USE = (
     "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays{} for signs of pneumonia. "
@@ -48,8 +48,9 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
     """
     size = manifest["input"]
     population = _population(manifest["data"])
+    data = manifest["data"]
     parts = [
-        f"# {manifest['name']}",
+        f"{front_matter.text(manifest, dict.fromkeys(('validation', 'test'), data['name']))}\n\n# {manifest['name']}",
         manifest["intended_use"],
         f"Input: one grey picture, pressed to {size['width']} x {size['height']} pixels (bilinear). Output: the "
         "calibrated probability of pneumonia. The version is in bundle.json, beside the sha256 of every file.",
@@ -58,13 +59,15 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         "## Operating point and calibration",
         _operating_point(manifest),
         "## Figures",
-        *[_figures(part, manifest["metrics"][part]) for part in ("validation", "test")],
+        *[_part(part, manifest["metrics"][part]) for part in ("validation", "test")],
         *_readings(manifest),
         "## Refusals",
         _refusal(manifest),
         *(["## Heat map", heat_map.text(manifest["heat_map"])] if "heat_map" in manifest else []),
         "## Limits",
         "\n".join(f"- {line}" for line in (population, *_LIMITS)),
+        "## CLAIM 2024",
+        claim_checklist.text(manifest),
         "## Plots",
         "\n".join(f"- [{name}](report/{name})" for name in plots),
         "## Made by",
@@ -101,56 +104,24 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _operating_point(manifest: Mapping[str, Any]) -> str:
-    point = manifest["operating_point"]
+    point, points = manifest["operating_point"], card_tables.operating_points(manifest)
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
         f"sensitivity of at least {point['target_sensitivity']:g} on the validation part. There the sensitivity is "
-        f"{_interval(point['sensitivity'])} and the specificity {_interval(point['specificity'])}, a little flattering "
+        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}, a little flattering "
         "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
         "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
-        f"temperature {manifest['temperature']:.4g}." + _operating_points(manifest)
+        f"temperature {manifest['temperature']:.4g}." + (f"\n\n{points}" if points else "")
     )
 
 
-def _operating_points(manifest: Mapping[str, Any]) -> str:
-    """A table of the named operating points; older bundles have none."""
-    rows = [
-        f"| {name} | {part} | {point['threshold']:.6g} | {_rate(point[part], 'sensitivity')} "
-        f"| {_rate(point[part], 'specificity')} |"
-        for name, point in manifest.get("operating_points", {}).items()
-        for part in ("validation", "test")
-        if point[part] is not None
-    ]
-    head = (
-        "\n\n| operating point | part | threshold | sensitivity | specificity |\n| --- | --- | ---: | ---: | ---: |\n"
-    )
-    return head + "\n".join(rows) if rows else ""
-
-
-def _rate(rates: Mapping[str, Any], name: str) -> str:
-    return "nothing to count" if rates[name] is None else _interval(rates[name])
-
-
-def _figures(part: str, metrics: Mapping[str, Any] | None) -> str:
+def _part(part: str, metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return f"### {part.capitalize()}\n\nNot measured: the {part} part was not read for this bundle."
-    head = f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia\n\n"
-    rows = ["| figure | value | 95 % interval | pictures |", "| --- | ---: | ---: | ---: |"]
-    for key, title in TITLES.items():
-        metric = metrics[key]
-        if metric is None:
-            rows.append(f"| {title} | nothing to count | | 0 |")
-        else:
-            low, high = metric["low"], metric["high"]
-            rows.append(f"| {title} | {metric['value']:.3f} | {low:.3f} to {high:.3f} | {metric['n']} |")
-    confusion = metrics["confusion"]
-    tail = (
-        f"\n\nBrier score {metrics['brier']:.4f}, expected calibration error (10 bins) {metrics['ece']:.4f}. "
-        f"Called pneumonia: {confusion['tp']} with and {confusion['fp']} without it; "
-        f"called none: {confusion['tn']} without and {confusion['fn']} with it."
-    )
-    return head + "\n".join(rows) + tail + ("\n\n" + _METHODS if part == "validation" else "")
+    head = f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia"
+    methods = [card_tables.METHODS] if part == "validation" else []
+    return "\n\n".join([head, card_tables.figures(metrics), *methods])
 
 
 def _readings(manifest: Mapping[str, Any]) -> list[str]:
@@ -163,12 +134,6 @@ def _readings(manifest: Mapping[str, Any]) -> list[str]:
         f"Networks and calibration are those of version {manifest['base']}; the refusal and all figures were made "
         f"anew. The test part was {how} for these networks."
     ]
-
-
-_METHODS = (
-    "AUC: DeLong, on the logit scale. Rates: Wilson. F1: Wilson's interval of tp / (tp + fp + fn), carried over; "
-    "its number of pictures is that denominator."
-)
 
 
 def _refusal(manifest: Mapping[str, Any]) -> str:
@@ -218,7 +183,3 @@ def _refused_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[st
 def _made_by(manifest: Mapping[str, Any], reproduce: str) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in sorted(manifest["settings"].items()))
     return f"Code version `{manifest['code_version']}`. Settings: {settings}.\n\n```sh\n{reproduce}\n```"
-
-
-def _interval(metric: Mapping[str, Any]) -> str:
-    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}, n = {metric['n']})"

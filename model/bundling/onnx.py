@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 INPUT, OUTPUT = "pixels", "logit"
+_OFFSET = "calibration_offset"
 TOLERANCE = 1e-5  # largest difference of a probability between Keras and ONNX Runtime
 
 
@@ -88,6 +89,35 @@ def with_offset(model: keras.Model, offset: float) -> keras.Model:
         )
     bias.assign(bias + offset)
     return copy
+
+
+def add_offset(source: Path, target: Path, offset: float) -> None:
+    """Write the ONNX file `source` to `target` with a logit that is higher by `offset`.
+
+    Raises ExportError if the new file does not give logits that are higher by it.
+    """
+    import onnx
+
+    graph = onnx.load(source)
+    body = graph.graph
+    last = next(node for node in body.node if OUTPUT in node.output)
+    earlier = next((tensor for tensor in body.initializer if tensor.name == _OFFSET and _OFFSET in last.input), None)
+    value = float(onnx.numpy_helper.to_array(earlier)[0]) if earlier is not None else 0.0
+    added = onnx.numpy_helper.from_array(np.array([value + offset], np.float32), _OFFSET)
+    if earlier is not None:
+        earlier.CopyFrom(added)
+    else:
+        before = f"{OUTPUT}_before_offset"
+        last.output[:] = [before if name == OUTPUT else name for name in last.output]
+        body.initializer.append(added)
+        body.node.append(onnx.helper.make_node("Add", [before, _OFFSET], [OUTPUT], name=_OFFSET))
+    onnx.checker.check_model(graph)
+    target.write_bytes(graph.SerializeToString(deterministic=True))
+    _, height, width, _ = session(source).get_inputs()[0].shape
+    pictures = trial_pictures(height, width)
+    wanted, measured = (logits(session(path), pictures) for path in (source, target))
+    if not np.allclose(measured, wanted + offset, rtol=1e-5, atol=1e-5):
+        raise ExportError("the network with the offset does not give logits that are higher by it")
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:

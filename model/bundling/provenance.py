@@ -22,13 +22,15 @@ class Origin:
 
     source: a key of SOURCES, or the attribution of the data; ages: the youngest and the oldest patient, if not those
     that its publishers state; command: the commands that make the same bundle (derived
-    from the settings if empty); created: ISO 8601 time, which is part of the hash that gives the version.
+    from the settings if empty); created: ISO 8601 time, which is part of the hash that gives the version; license: of
+    the model, an identifier of Hugging Face.
     """
 
     source: str = ""
     ages: Sequence[int] | None = None
     command: str = ""
     created: str = ""
+    license: str = ""
 
 
 def command(settings: TrainSettings, name: str, test: bool, origin: Origin, base: Bundle | None = None) -> str:
@@ -38,7 +40,8 @@ def command(settings: TrainSettings, name: str, test: bool, origin: Origin, base
     """
     ages = ["--ages", *map(str, origin.ages)] if origin.ages else []
     source = ["--source", origin.source] if origin.source else []
-    ending = [*ages, *(["--test"] if test else [])]
+    license_of_model = ["--license", origin.license] if origin.license else []
+    ending = [*ages, *license_of_model, *(["--test"] if test else [])]
     export = ["python", "-m", "model.export", "RUN", "DATA", "--out", "BUNDLE", "--name", name, *source, *ending]
     commands = [shlex.join(_training(settings)), shlex.join(export)]
     if base is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.bundling.onnx import compare
+from model.bundling.provenance import Origin
 from model.data import attribution
 from model.data import dataset as data
 from model.data.dataset import DataSet
@@ -41,6 +42,11 @@ class Trained:
     ages: Sequence[int] | None = None
     history: Sequence[Mapping[str, float]] = ()
     base: Bundle | None = None
+
+    def origin(self, source: str, ages: Sequence[int] | None, license_id: str) -> Origin:
+        """The provenance for the card of a new bundle: what is given, else what the run or the bundle states."""
+        stated = str(self.base.manifest.get("license", "")) if self.base else ""
+        return Origin(source or self.source, ages or self.ages, license=license_id or stated)
 
 
 def open_trained(directory: Path, source: Path) -> Trained:

@@ -1,4 +1,6 @@
-"""95 % confidence intervals of proportions, of F1 and of the area under the ROC curve."""
+"""95 % confidence intervals of proportions and their differences, of F1 and of the area under the ROC curve."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -7,7 +9,7 @@ Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 Interval = dict[str, float | int]
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: int) -> tuple[float, float]:
     """The 95 % score interval of a proportion (Wilson 1927, without continuity correction)."""
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} of {n} is not a proportion")
@@ -25,6 +27,22 @@ def proportion(successes: int, n: int) -> Interval | None:
         return None
     low, high = wilson(successes, n)
     return {"value": successes / n, "low": low, "high": high, "n": n}
+
+
+def difference(first: Interval, second: Interval, correlation: float, n: int) -> Interval:
+    """first - second with a 95 % interval from the intervals of both, for estimates with this correlation.
+
+    The limits are those of Newcombe (1998, method 10) and of Zou and Donner (2008, MOVER): the distances of the limits
+    from the estimates are added as standard errors are. n: the number of pictures that both depend on.
+    """
+
+    def distance(a: float, b: float) -> float:
+        return float(np.sqrt(max(0.0, a * a - 2 * correlation * a * b + b * b)))
+
+    value = first["value"] - second["value"]
+    low = distance(first["value"] - first["low"], second["high"] - second["value"])
+    high = distance(first["high"] - first["value"], second["value"] - second["low"])
+    return {"value": value, "low": value - low, "high": value + high, "n": n}
 
 
 def f1(tp: int, fp: int, fn: int) -> Interval | None:
@@ -47,17 +65,11 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
     that it stays within 0..1. If the variance is zero or undefined (perfect separation, a class of one picture) the
     interval is Newcombe's (2006, method 5), which has a width then, too. Raises ValueError if a class is missing.
     """
-    positive, negative = probabilities[labels == 1], probabilities[labels == 0]
-    m, n = len(positive), len(negative)
-    if not m or not n:
-        raise ValueError("the AUC requires pictures of both classes")
-    ranks = midranks(np.concatenate([positive, negative]))
-    area = float((ranks[:m].sum() / m - (m + 1) / 2) / n)
+    found = placements(labels, probabilities)
+    area, m, n = found.area, len(found.positives), len(found.negatives)
     variance = 0.0
     if min(m, n) > 1:
-        above = (ranks[:m] - midranks(positive)) / n  # for each positive, the share of lower negatives
-        below = 1 - (ranks[m:] - midranks(negative)) / m
-        variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+        variance = float(found.positives.var(ddof=1) / m + found.negatives.var(ddof=1) / n)
     if variance > 1e-15 and 0 < area < 1:
         half = Z * np.sqrt(variance) / (area * (1 - area))
         logit = np.log(area / (1 - area))
@@ -65,6 +77,30 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
     else:
         low, high = newcombe(area, m, n)
     return {"value": area, "low": low, "high": high, "n": m + n}
+
+
+class Placements(NamedTuple):
+    """An AUC and what it is the mean of.
+
+    positives [m]: for each positive, the share of negatives with a lower score; negatives [n]: for each negative, the
+    share of positives with a higher one. Ties count one half.
+    """
+
+    area: float
+    positives: np.ndarray
+    negatives: np.ndarray
+
+
+def placements(labels: np.ndarray, scores: np.ndarray) -> Placements:
+    """The placements of all pictures (Sun and Xu 2014). Raises ValueError if a class is missing."""
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    m, n = len(positive), len(negative)
+    if not m or not n:
+        raise ValueError("the AUC requires pictures of both classes")
+    ranks = midranks(np.concatenate([positive, negative]))
+    above = (ranks[:m] - midranks(positive)) / n
+    below = 1 - (ranks[m:] - midranks(negative)) / m
+    return Placements(float((ranks[:m].sum() / m - (m + 1) / 2) / n), above, below)
 
 
 def midranks(values: np.ndarray) -> np.ndarray:

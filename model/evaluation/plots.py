@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
+from model.evaluation.canvas import BLUE, GREY, ORANGE, save
 from model.evaluation.intervals import wilson
 from model.evaluation.metrics import ECE_BINS, evaluate, validated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette: distinguishable with any colour vision, and by lightness in grey print.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-DPI, COLOURS = 110, 64
 _SPEC = "val_specificity"
 
 
@@ -40,7 +37,7 @@ def report(labels: Any, probabilities: Any, threshold: float, directory: Path, p
     paths = []
     for name, plot in draw.items():
         path = directory / f"{prefix}_{name}.png"
-        _save(path, [plot], title=f"{prefix}, {figures['n']} pictures")
+        save(path, [plot], title=f"{prefix}, {figures['n']} pictures")
         paths.append(path)
     return paths
 
@@ -60,7 +57,7 @@ def history(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
     }
     recorded = {title: lines for title, lines in panels.items() if any(key in epochs[-1] for key in lines.values())}
     draw = [partial(_lines, epochs=epochs, title=title, lines=lines) for title, lines in recorded.items()]
-    _save(path, draw, title=f"training, {len(epochs)} epochs")
+    save(path, draw, title=f"training, {len(epochs)} epochs")
 
 
 def _lines(axes: Axes, epochs: Sequence[Mapping[str, float]], title: str, lines: Mapping[str, str]) -> None:
@@ -139,25 +136,3 @@ def _calibration(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str,
     axes.set(xlabel="probability (below: pictures in each tenth)", ylabel="share with pneumonia")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.14, 1.22), yticks=np.linspace(0, 1, 6))
     axes.legend(loc="upper left")
-
-
-def _save(path: Path, draw: Sequence[Callable[[Axes], None]], title: str) -> None:
-    """Draw each plot on its own axes, in rows of two, and write a PNG."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows, columns = (len(draw) + 1) // 2, min(len(draw), 2)
-    style = {"font.size": 8.5, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False}
-    style |= {"axes.spines.top": False, "axes.spines.right": False}
-    with rc_context(style):
-        # Figure and Agg canvas without pyplot, which has global state and may need a display.
-        figure = Figure(figsize=(4.4 * columns, 3.6 * rows), dpi=DPI, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        figure.suptitle(title, size=9.5)
-        for number, plot in enumerate(draw, start=1):
-            plot(figure.add_subplot(rows, columns, number))
-        canvas.draw()  # once; savefig would draw it twice
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    # A palette reduces the size to a third. No date and no program version: equal figures give an identical file.
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)

@@ -63,11 +63,12 @@ class Stated:
     """What a file states about its film. `ages` never leaves this process: it is patient data.
 
     `ages`: the patient's age in whole years, by each statement of the header, or each that it allows; empty if there is
-    none.
+    none. `burned_in`: the pixels contain text that may identify the patient.
     """
 
     ages: tuple[int, ...] = field(default=(), repr=False)
     view: Literal["AP", "PA"] | None = None
+    burned_in: bool = False
 
     def is_aged(self, low: int, high: int) -> bool | None:
         """Whether the patient's age is from `low` to `high`; None if the header says nothing or contradicts itself."""
@@ -110,8 +111,8 @@ def turn(dataset: "Dataset") -> Transpose | None:
 
 
 def stated(dataset: "Dataset") -> Stated:
-    """The age of the patient and the view, as the header states them."""
-    return Stated(patient_age.ages(dataset), _view(dataset))
+    """The age of the patient, the view and whether text is burned into the pixels, as the header states them."""
+    return Stated(patient_age.ages(dataset), _view(dataset), word(dataset, "BurnedInAnnotation") == "YES")
 
 
 def _view(dataset: "Dataset") -> Literal["AP", "PA"] | None:

@@ -1,20 +1,22 @@
 """`pneumoctl model`: list, evaluate, register, download and export the models in this machine's registry."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from model.operating_points_section import Interval
+from model.operating_points_section import own_films
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
+from pneumoctl.cli.models.calibrate import calibrate
+from pneumoctl.cli.models.claims import claims
+from pneumoctl.cli.models.compare import compare
+from pneumoctl.cli.models.evaluate import evaluate, figure_table
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.registry import bucket_sync, evaluation, evaluations, promotion, store
+from pneumoctl.registry import bucket_sync, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
-from pneumoctl.scoring import labelled
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
@@ -25,6 +27,10 @@ app = typer.Typer(
 
 
 app.command()(promote)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(calibrate)
+app.command()(claims)
 
 
 @app.command()
@@ -64,6 +70,7 @@ def show(invocation: Invocation, name: Model) -> int:
         "intended_use",
         "operating_point",
         "operating_points",
+        "calibration",
         "data",
         "metrics",
         "settings",
@@ -74,16 +81,19 @@ def show(invocation: Invocation, name: Model) -> int:
     console.result({**document, "directory": str(model.directory)})
     console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'an unknown source'}")
     console.text(f"{model.directory}: the hash of every file matches")
+    if (films := own_films(model.manifest)) is not None:
+        counts = f"{counted(films['n'], 'own film')}, {films['positives']} with pneumonia"
+        console.text(f"calibrated on {counts}, on {films['date']}, from version {model.manifest.get('base')}")
     chosen_on = model.manifest["operating_point"]["chosen_on"]
     for label, point in operating_points.read(model.manifest).items():
         console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
         for line in words.figures(point.described) if point.described else ():
             console.text(f"  {line}")
     for part, figures in model_figures.measured(model).items():
-        _figures(f"{part} of {model_figures.data_name(model)}", figures)
+        figure_table(model_figures.part_name(model, part), figures)
     for entry in saved_evaluations:
         refused = f", the {entry['refused']} refused ones included" if entry["refused"] else ""
-        _figures(
+        figure_table(
             f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}, evaluated {entry['at']}{refused}",
             model_figures.read(entry["metrics"]),
         )
@@ -93,47 +103,10 @@ def show(invocation: Invocation, name: Model) -> int:
 
 @app.command()
 @output_options
-def evaluate(
-    name: Model,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[DIR]", help="Contains NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."
-        ),
-    ] = None,
-) -> int:
-    """Measure a model on a labelled folder and save the figures.
-
-    `model promote` compares models by them. Nothing is sent. The output says how often these pictures were used
-    before: once a model was chosen by them, they no longer are an independent test.
-
-    Pictures that are refused in use are counted and are not in the figures, as with `infer`. If there are any, a second
-    table has them, too: by that one models are compared.
-    """
-    model = store.find(name)
-    pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
-    console.note(f"{model.id} scores {counted(len(pictures.labels), 'picture')}")
-    entry = evaluation.evaluate(model, pictures)
-    count = evaluations.count(entry["pictures"])
-    console.result({**entry, "readings": count})
-    everything, of_all = model_figures.read(entry["metrics"]), entry["metrics"]["n"]
-    _figures(f"{model.id} on {counted(of_all, 'picture')} {entry['pictures'][:8]}", model_figures.read(entry["in_use"]))
-    console.text(labelled.count_line(of_all, entry["refused"]))
-    if entry["refused"]:
-        _figures("with the refused pictures, as `model promote` compares models", everything)
-    if count > 1:
-        console.warn(
-            f"these pictures were evaluated {count} times, this time included: they are no longer an independent test"
-        )
-    return 0
-
-
-@app.command()
-@output_options
 def register(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle, with bundle.json.")],
 ) -> int:
-    """Copy a model bundle into the registry of this machine, verified.
+    """Copy a bundle into the registry of this machine, verified.
 
     Training does this by itself.
     """
@@ -178,9 +151,3 @@ def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | No
     """The promoted model and, with `live`, the models that serve: None if they are not known."""
     promoted = promotion.promoted(invocation.stack)
     return {"promoted": {promoted["model"]} if promoted else set(), "serving": serving(invocation) if live else None}
-
-
-def _figures(title: str, figures: dict[str, Interval]) -> None:
-    if lines := list(model_figures.figure_rows(figures)):
-        console.text(f"\n{title}:")
-        console.table(model_figures.COLUMNS, lines)

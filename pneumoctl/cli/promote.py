@@ -16,14 +16,14 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
-def _names(incomplete: str) -> list[str]:
+def names(incomplete: str) -> list[str]:
     """The model names that the shell completes."""
     return [name for name in store.names() if name.startswith(incomplete)]
 
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="Name and version of a model, or the beginning of it.", autocompletion=_names),
+    typer.Argument(metavar="MODEL", help="Name and version of a model, or the beginning of it.", autocompletion=names),
 ]
 
 

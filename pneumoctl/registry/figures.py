@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from model.operating_points_section import Interval
+from model.operating_points_section import Interval, own_films
 from model.schema import Invalid, checked
 from pneumoctl.registry.store import Registered
 
@@ -24,7 +24,7 @@ def document(model: Registered, marks: Mapping[str, Collection[str] | None]) -> 
     return {
         "model": model.id,
         "from": model.origin,
-        "measured_on": f"{part} of {data_name(model)}" if part else None,
+        "measured_on": part_name(model, part) if part else None,
         **{name: figures.get(name) for name in ("auc", "sensitivity", "specificity")},
         **{name: None if ids is None else model.id in ids for name, ids in marks.items()},
     }
@@ -57,6 +57,14 @@ def _is_interval(value: Any) -> bool:
 def data_name(model: Registered) -> str:
     """The name of the data set on which the model was trained."""
     return str(model.manifest["data"].get("name") or "its data")
+
+
+def part_name(model: Registered, part: str) -> str:
+    """The name of a part of the data on which a model was measured."""
+    films = own_films(model.manifest)
+    if films is not None and part == "validation":
+        return f"{films['n']} own films {films['pictures'][:8]}, on which it was calibrated"
+    return f"{part} of {data_name(model)}"
 
 
 def list_row(model: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from model.operating_points_section import Interval
+from model.operating_points_section import Interval, own_films
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluations, figures
 from pneumoctl.registry.store import Registered
@@ -32,13 +32,14 @@ NONE = Measurement("", "no pictures", {})
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside a model that is served or promoted; `same`: on exactly the same pictures."""
+    """A candidate beside a model that is served or promoted; `same`: on the same pictures, which favour neither."""
 
     candidate: str
     reference: str
     candidate_on: str
     reference_on: str
     same: bool
+    chosen_by: str  # the model whose operating points were chosen on these pictures, if on the one side alone
     candidate_figures: Mapping[str, Interval]
     reference_figures: Mapping[str, Interval]
     candidate_refused: str
@@ -46,6 +47,12 @@ class Comparison:
 
     def faults(self) -> Iterator[str]:
         """Why the candidate cannot take the reference's place: no common pictures, or a figure below the interval."""
+        if self.chosen_by:
+            yield (
+                f"the operating points of {self.chosen_by} were chosen on the {self.candidate_on} that it and "
+                f"{self._other()} have scored: only other pictures can tell which is better"
+            )
+            return
         if not self.same:
             yield f"no pictures were scored by both, it and {self.reference}"
             return
@@ -54,6 +61,9 @@ class Comparison:
             if ours and theirs and ours["value"] < theirs["low"]:
                 interval = f"{theirs['low']:.3f} to {theirs['high']:.3f}"
                 yield f"{title} {ours['value']:.3f} is below the 95 % interval {interval} of {self.reference}"
+
+    def _other(self) -> str:
+        return self.reference if self.chosen_by == self.candidate else self.candidate
 
     def table(self) -> Iterator[str]:
         """Both models' figures with their intervals, as lines."""
@@ -78,13 +88,21 @@ def measurements(model: Registered) -> list[Measurement]:
         split = f"{settings['seed']} {settings.get('validation_share')}"
     digest = model.manifest["data"].get("manifest_sha256") or model.id  # without a digest, the pictures are its own
     refused = {part: figures.refused(model.manifest["metrics"][part]) for part in parts}
+    films = own_films(model.manifest)
     results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}), refused.get("test", "-"))]
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
         shown = figures.refused({**entry["metrics"], "refused": entry["refused"]})
-        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"]), shown))
-    key, on = f"{digest} validation {split}", f"validation of {name}"
-    validation = Measurement(key, on, parts.get("validation", {}), refused.get("validation", "-"), chosen_on=True)
+        chosen = bool(entry.get("of_calibration"))
+        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"]), shown, chosen_on=chosen))
+    key = f"{digest} validation {split}" if films is None else f"{films['scored']} calibration"
+    validation = Measurement(
+        key,
+        figures.part_name(model, "validation"),
+        parts.get("validation", {}),
+        refused.get("validation", "-"),
+        chosen_on=True,
+    )
     return [measurement for measurement in (*results, validation) if measurement.figures]
 
 
@@ -93,17 +111,33 @@ def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
     ours, theirs = measurements(candidate), measurements(reference)
     by_key = {measurement.key: measurement for measurement in reversed(theirs)}
     pairs = [(measurement, by_key[measurement.key]) for measurement in ours if measurement.key in by_key]
+    fair = [pair for pair in pairs if pair[0].chosen_on == pair[1].chosen_on]
+    if pairs and not fair:
+        return [_comparison(candidate, reference, *pairs[0])]
+    pairs = fair
     # Films on which the thresholds were chosen count only where there are no others.
     pairs = [pair for pair in pairs if not pair[0].chosen_on] or pairs
     pairs = pairs or [(next(iter(ours), NONE), next(iter(theirs), NONE))]
     newest = {pair[0].key: pair for pair in reversed(pairs)}
-    return [_comparison(candidate.id, reference.id, *pair) for pair in reversed(newest.values())]
+    return [_comparison(candidate, reference, *pair) for pair in reversed(newest.values())]
 
 
-def _comparison(candidate: str, reference: str, ours: Measurement, theirs: Measurement) -> Comparison:
-    same = ours.key == theirs.key and ours is not NONE
+def _comparison(candidate: Registered, reference: Registered, ours: Measurement, theirs: Measurement) -> Comparison:
+    common = ours.key == theirs.key and ours is not NONE
+    chosen_by = ""
+    if common and ours.chosen_on != theirs.chosen_on:
+        chosen_by = candidate.id if ours.chosen_on else reference.id
     return Comparison(
-        candidate, reference, ours.on, theirs.on, same, ours.figures, theirs.figures, ours.refused, theirs.refused
+        candidate.id,
+        reference.id,
+        ours.on,
+        theirs.on,
+        common and not chosen_by,
+        chosen_by,
+        ours.figures,
+        theirs.figures,
+        ours.refused,
+        theirs.refused,
     )
 
 

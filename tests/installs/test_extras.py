@@ -23,10 +23,16 @@ gate(WebEndpoint(sys.argv[1]), bundle.load(bundle.pretrained()).manifest)
 """
 # Our modules that the commands of the extra import.
 OURS = {
-    "predict": ("model.evaluation.assess", "model.serving.explain"),
+    "predict": ("model.evaluation.report", "model.serving.explain"),
     "local": ("webapp.api.views", "webapp.ui.views"),
     "aws": ("model.data.dataset", "model.train"),
-    "train": ("model.export", "model.training.loop", "model.evaluation.plots", "model.train"),
+    "train": (
+        "model.export",
+        "model.bundling.calibrated",
+        "model.training.loop",
+        "model.evaluation.plots",
+        "model.train",
+    ),
 }
 DRAWINGS = "from pathlib import Path; from model import phantom; phantom.tree(Path('drawings'), 6, 1)"
 

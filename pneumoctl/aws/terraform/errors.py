@@ -56,7 +56,7 @@ MEANINGS = (
     ),
     Meaning("stale plan", r"Saved plan is stale", "the plan is out of date: the state has changed since", "plan again"),
     _aws("no credentials", r"No valid credential sources|failed to refresh cached credentials|NoCredentialProviders"),
-    _aws("profile", r"failed to get shared config profile|config profile could not be found", Exit.PREFLIGHT),
+    _aws("profile", r"config profile,? \(?(?P<profile>[\w.@+-]+)", Exit.PREFLIGHT),
     _aws("clock", r"RequestTimeTooSkewed|RequestInTheFuture|Signature not yet current|Signature expired"),
     _aws("expired", r"ExpiredToken|RequestExpired|token has expired|SSO session has expired|InvalidGrantException"),
     _aws("invalid", r"(?P<code>InvalidClientTokenId|UnrecognizedClient\w*|AuthFailure|SignatureDoesNotMatch)"),

@@ -21,6 +21,8 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
     _, second = provenance.command(wanted, "a", False, provenance.Origin("Ours", [18, 90])).splitlines()
     assert second == "python -m model.export RUN DATA --out BUNDLE --name a --source Ours --ages 18 90"
+    _, second = provenance.command(wanted, "a", True, provenance.Origin(license="mit")).splitlines()
+    assert second == "python -m model.export RUN DATA --out BUNDLE --name a --license mit --test"
 
 
 def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:

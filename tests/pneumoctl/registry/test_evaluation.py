@@ -83,7 +83,7 @@ def test_an_evaluation_counts_what_serving_refuses(
     assert run(["model", "evaluate", model.id, str(labelled)]) == 0
     output = capsys.readouterr().out
     assert "18 pictures: 16 scored, 2 refused, 0 errors; the figures are of the scored pictures" in output
-    assert output.count("sensitivity") == 2 and "with the refused pictures" in output
+    assert output.count("\nsensitivity") == 2 and "with the refused pictures" in output
     assert run(["model", "show", model.id]) == 0
     assert "the 2 refused ones included" in capsys.readouterr().out
 

@@ -68,6 +68,8 @@ def every_verb(model: Registered, labelled: Path, folder: Path, capsys: pytest.C
         ("ls",): (0,),
         ("show", model.id): (0,),
         ("evaluate", model.id, str(labelled)): (0,),
+        ("compare", model.id, model.id, str(labelled)): (0,),
+        ("calibrate", model.id, str(labelled)): (1,),  # two films are too few
         ("promote", model.id): (0, 10),
         ("promote", model.id, "--force", "--reason", "a test"): (0,),
         ("register", str(model.directory)): (0,),

@@ -16,7 +16,7 @@ from model import bundle
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.main import run
-from pneumoctl.cli.promote import _names
+from pneumoctl.cli.promote import names
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, store
 from pneumoctl.stack import runs, stack
@@ -144,7 +144,7 @@ def test_a_model_is_found_by_what_a_person_types(tiny_bundle: Path, tmp_path: Pa
     with pytest.raises(PneumoError) as caught:
         store.find(registered.id[:-2] + "zz")
     assert "did you mean" in caught.value.hint and caught.value.code == Exit.USAGE
-    assert set(_names("tiny")) == {registered.id, two.id} and _names("x") == []
+    assert set(names("tiny")) == {registered.id, two.id} and names("x") == []
 
 
 def test_a_model_is_uploaded_once_and_downloaded(

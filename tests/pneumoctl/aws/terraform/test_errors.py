@@ -20,7 +20,8 @@ def explain(summary: str, detail: str = "", address: str = HOST) -> PneumoError:
 # What the provider says -> kind, exit code, words of the message, words of the hint.
 SAID = [
     ("No valid credential sources found", "no credentials", 1, "no AWS credentials", "aws configure"),
-    ("failed to get shared config profile, nobody", "profile", 4, "profile cannot be used", "pneumo.toml"),
+    ("failed to get shared config profile, nobody", "profile", 4, "profile nobody cannot be used", "pneumo.toml"),
+    ("The config profile (nobody) could not be found", "profile", 4, "profile nobody cannot be used", "list-profiles"),
     (
         "validating provider credentials: operation error STS: GetCallerIdentity, api error ExpiredToken: The token",
         "expired",

@@ -1,0 +1,1 @@
+"""The verbs of `pneumoctl model` that measure: evaluate, compare, calibrate, claims."""
