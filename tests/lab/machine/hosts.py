@@ -1,8 +1,10 @@
 """A host, which is an instance of the lab's AWS: Debian with systemd in a container, with its own disk."""
 
 import json
+import re
 import shutil
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,8 @@ class Host:
                 stderr=console,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_LOCK": "0", "TERM": "dumb"},
             )
+        while self.process.poll() is None and _first_process(self.process.pid) is None:
+            time.sleep(0.01)  # nspawn starts it through another child
 
     def ended(self) -> int | None:
         """The exit code of a host that ended by itself (negative: killed); None while it runs or after `halt`."""
@@ -137,11 +141,20 @@ class Host:
 
 def leader(nspawn: int) -> int:
     """The process id, on this machine, of the host's first process. ProcessLookupError if it is gone."""
-    try:
-        children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
-        return int(children[0])
-    except (FileNotFoundError, IndexError):
-        raise ProcessLookupError(f"the host of process {nspawn} is down") from None
+    first = _first_process(nspawn)
+    if first is None:
+        raise ProcessLookupError(f"the host of process {nspawn} is down")
+    return first
+
+
+def _first_process(nspawn: int) -> int | None:
+    """The child that is the first process of its own namespaces; None before it starts and after it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            if re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
+                return int(child)
+    return None
 
 
 def _run(*argv: str | Path) -> None:
