@@ -67,4 +67,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             return
         yield error
         reason = getattr(error, "reason", None)  # of urllib3's MaxRetryError
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+        handled = None if error.__suppress_context__ else error.__context__  # `raise ... from None` suppresses it
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or handled

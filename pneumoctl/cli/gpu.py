@@ -50,11 +50,12 @@ def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
 
 
 @contextmanager
-def _reached(invocation: Invocation, verb: str) -> Iterator[tuple[Stack, Aws]]:
+def _reached(invocation: Invocation, with_region: str) -> Iterator[tuple[Stack, Aws]]:
     """The stack and its AWS, for what needs credentials alone: the stack may be one that another machine made.
 
     What prevents the command is exit code 7, because the GPU may be on. Raises PneumoError (usage) for a stack that is
-    not on aws, if nothing says in which region it is, or if there is nothing of it in the region. `verb`: of `gpu`.
+    not on aws, if nothing says in which region it is, or if there is nothing of it in the region.
+    `with_region`: the command that names the stack and its region.
     """
     settings, stack = invocation
     if stack.target:
@@ -64,17 +65,17 @@ def _reached(invocation: Invocation, verb: str) -> Iterator[tuple[Stack, Aws]]:
             aws, _ = context.login(settings, stack)
         except PneumoError as error:
             if error.details.get("aws") == "no region":
-                raise _without_region(stack, verb) from error
+                raise _without_region(stack, with_region) from error
             raise
         if not stack.target and not aws.instances(stack.name):
             raise _unknown(aws, stack)
         yield stack, aws
 
 
-def _without_region(stack: Stack, verb: str) -> PneumoError:
+def _without_region(stack: Stack, with_region: str) -> PneumoError:
     """The error for a stack that is not on this machine, if nothing says in which region it is."""
     message = f"there is no stack {stack.name!r} on this machine, and no AWS region is set to look for it"
-    return PneumoError(message, f"pneumoctl gpu {verb} --stack NAME --region REGION", Exit.USAGE)
+    return PneumoError(message, with_region, Exit.USAGE)
 
 
 def _unknown(aws: Aws, stack: Stack) -> PneumoError:
@@ -94,7 +95,7 @@ def status(invocation: Invocation) -> int:
 
     Exit code 7 if it runs without a lease, which is what limits its time, or if AWS does not say.
     """
-    with _reached(invocation, "status") as (stack, aws):
+    with _reached(invocation, "pneumoctl gpu status --stack NAME --region REGION") as (stack, aws):
         hosts = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "hosts": [host.document() for host in hosts]})
     if not hosts:
@@ -115,7 +116,10 @@ def stop(invocation: Invocation) -> int:
 
     Exit code 7 if the GPU is not confirmed stopped.
     """
-    with _reached(invocation, "stop") as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
+    with (
+        _reached(invocation, "pneumoctl gpu stop --stack NAME --region REGION") as (stack, aws),
+        audit.recorded(stack, "gpu stop", {}) as act,
+    ):
         armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
         listed, was_on = aws.training_hosts(stack.name), dict[str, str]()
         hosts = [*listed, *unlisted(armed, listed)]

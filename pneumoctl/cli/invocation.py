@@ -80,7 +80,8 @@ def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
 def _refuse_offline_bundle(called: Invocation, flags: dict[str, Any]) -> None:
     if flags.get("offline_bundle") and called.settings.target == "local":
         message = f"--offline-bundle is for stacks on aws: {called.stack.name} runs on this machine (target local)"
-        raise PneumoError(message, "pneumoctl up, or: pneumoctl up --target aws", Exit.USAGE)
+        new = "" if called.stack.target else ", or: pneumoctl up --target aws --offline-bundle DIRECTORY"
+        raise PneumoError(message, f"pneumoctl up{new}", Exit.USAGE)
 
 
 def _start_alarm(called: Invocation) -> None:

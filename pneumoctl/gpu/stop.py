@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError, unexpected
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
 from pneumoctl.ssh import serial_console
@@ -73,23 +73,25 @@ def stopping_at_end(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def confirming(location: Location, stack: str) -> Iterator[None]:
-    """Turn whatever prevents the proof that a GPU host is off into exit code 7: AWS's errors, Ctrl-C, a full disk.
+    """Turn whatever prevents the proof that a GPU host is off into exit code 7: any error, and Ctrl-C.
 
     An unusable AWS profile is one of them: log in inside of it. A usage error and a lock stay what they are: their
     commands have not begun.
     """
     try:
         yield
-    except PneumoError as error:
-        if error.code in (Exit.GPU_NOT_STOPPED, Exit.USAGE, Exit.LOCKED):
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, PneumoError) and error.code in (Exit.GPU_NOT_STOPPED, Exit.USAGE, Exit.LOCKED):
             raise
+        raise prevented(location, stack, error) from error
+
+
+def prevented(location: Location, stack: str, error: BaseException) -> PneumoError:
+    """The error with exit code 7 for what prevented the proof that a GPU host is off."""
+    if isinstance(error, PneumoError):
         usable = error.details.get("aws") != "profile"
-        raise unconfirmed(location, stack, error.message, error.hint, usable) from error
-    except OSError as error:
-        why = ": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error))))
-        raise unconfirmed(location, stack, why) from error
-    except (KeyboardInterrupt, SystemExit) as error:
-        raise unconfirmed(location, stack, "interrupted") from error
+        return unconfirmed(location, stack, error.message, error.hint, usable)
+    return unconfirmed(location, stack, unexpected(error) if isinstance(error, Exception) else "interrupted")
 
 
 def unlisted(leases: Iterable[Lease], listed: Iterable[Instance]) -> list[Instance]:

@@ -18,7 +18,7 @@ class NotWritten(PneumoError):
         needed = f", about {_megabytes(size)} are needed" if size else ""
         with suppress(OSError):
             why = f"{why} ({_megabytes(shutil.disk_usage(folder).free)} are free in {folder}{needed})"
-        hint = f"free space in {folder} or make it writable, or {_elsewhere(target)}; then run the same command again"
+        hint = f"free space in {folder} or make it writable{_elsewhere(target)}; then run the same command again"
         super().__init__(f"{target} cannot be written: {why}", hint)
 
 
@@ -50,11 +50,16 @@ def _nearest_folder(target: Path) -> Path:
 
 
 def _elsewhere(target: Path) -> str:
-    """Known by the last folders of a base: the step of a local teardown runs without XDG_DATA_HOME."""
-    for variable, base in (("XDG_DATA_HOME", exports().parts[-2:]), ("XDG_STATE_HOME", home().parts[-1:])):
-        if any(parent.parts[-len(base) :] == base for parent in target.parents):
-            return f"set {variable} to another folder"
-    return "name another path"
+    """How to choose another place; empty for the directories of stacks, which cannot be elsewhere.
+
+    An export of teardown is known by its last folders: the step of a local teardown runs without XDG_DATA_HOME.
+    """
+    if target.is_relative_to(home()):
+        return ""
+    base = exports().parts[-2:]
+    if any(parent.parts[-len(base) :] == base for parent in target.parents):
+        return ", or set XDG_DATA_HOME to another folder"
+    return ", or name another path"
 
 
 def _megabytes(size: int) -> str:

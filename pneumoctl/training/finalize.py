@@ -197,7 +197,7 @@ def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, 
             break
         except Exception as error:  # any error at all: the stop is not proven
             gpu_not_stopped = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
-            stop_failure = gpu_not_stopped or stop.unconfirmed(context.aws, run.stack, str(error))
+            stop_failure = gpu_not_stopped or stop.prevented(context.aws, run.stack, error)
             if timeout == STOP_S:
                 with suppress(Exception):
                     context.link.power_off()

@@ -4,6 +4,7 @@ import errno
 import http.client
 import os
 import socket
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -36,8 +37,21 @@ def test_an_exception_in_words(error: Exception, words: str) -> None:
     assert in_words(error) == words
 
 
+def test_what_was_handled_before_is_no_cause() -> None:
+    try:
+        try:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/none")
+        except FileNotFoundError:
+            raise ValueError("not a number") from None
+    except ValueError as error:
+        assert in_words(error) == "not a number"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no.such.host.invalid/"])
-def test_a_library_s_exception_is_told_by_its_cause(url: str) -> None:
+def test_a_library_s_exception_is_told_by_its_cause(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "invalid" in url:
+        unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=unknown))  # the network's resolver may answer late
     with pytest.raises(urllib3.exceptions.HTTPError) as failed:
         urllib3.PoolManager().request("GET", url, retries=urllib3.Retry(0), timeout=5)
     words = in_words(failed.value)

@@ -34,9 +34,10 @@ def find(stack: Stack) -> dict[str, Any] | None:
 
 def _exported(stack: Stack, since: str) -> str:
     """The last export, if it is not older than the teardown that began then."""
-    export = transfer.last_export(stack)
+    left = stack if stack.exists else Stack(stack.name, stack.removed)
+    export = transfer.last_export(left)
     with suppress(OSError, ValueError):
-        if export and (stack.directory / transfer.LAST).stat().st_mtime >= datetime.fromisoformat(since).timestamp():
+        if export and (left.directory / transfer.LAST).stat().st_mtime >= datetime.fromisoformat(since).timestamp():
             return str(export["path"])
     return ""
 

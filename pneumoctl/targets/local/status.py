@@ -47,8 +47,11 @@ def gather_status(stack: Stack) -> dict[str, Any]:
 
 
 def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
-    """What is wrong with a stack that exists. A teardown stops its services, so they are no faults after one."""
-    if document["unfinished_teardown"]:
+    """What is wrong with a stack that exists.
+
+    A teardown stops its services, so they are no faults after one. If they serve, it has removed nothing.
+    """
+    if document["unfinished_teardown"] and not document["serving"]:
         yield from _teardown(document)
     elif not document["supervised"]:
         yield Fault("", "no supervisor runs its services", "pneumoctl up")

@@ -45,12 +45,22 @@ def test_the_place_is_known_without_the_variable(tmp_path: Path, monkeypatch: py
     ("target", "instead"),
     [
         ("data/pneumoctl/exports/t/results", "set XDG_DATA_HOME to another folder"),
-        ("state/pneumoctl/t/models", "set XDG_STATE_HOME to another folder"),
         ("ward.tar", "name another path"),
     ],
 )
 def test_the_hint_names_what_chooses_the_place(tmp_path: Path, target: str, instead: str) -> None:
     assert f", or {instead}; then run the same command again" in NotWritten(tmp_path / target, "full").hint
+
+
+def test_in_the_directory_of_a_stack_there_is_no_other_place(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "pneumoctl"
+    folder.mkdir(parents=True)
+    hint = NotWritten(folder / "t" / "models", "full").hint
+    assert hint == f"free space in {folder} or make it writable; then run the same command again"
+
+
+def test_a_folder_of_the_user_that_is_named_pneumoctl_is_not_that_of_the_stacks(tmp_path: Path) -> None:
+    assert ", or name another path; " in NotWritten(tmp_path / "pneumoctl" / "ward.tar", "full").hint
 
 
 def test_a_failure_leaves_no_empty_folder_of_its_own(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_without_the_api_the_host_itself_is_told_to_power_off(simulation: GpuSim
     assert summary.stop_failure is None and summary.receipt.exit == 8
 
 
+def test_a_bug_in_the_stop_is_called_that(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["stop_instances"] = raising(KeyError("StoppingInstances"), 10**6)
+    simulation.faults["start_run"] = raising(PneumoError("no room"))
+    simulation.host_acts = False
+    simulation.disconnected = True
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.stop_failure
+    assert "unexpected error in pneumoctl, please report it (KeyError: " in summary.stop_failure.message
+
+
 def test_throttling_at_the_stop_only_takes_longer(simulation: GpuSimulation, tmp_path: Path) -> None:
     simulation.faults["stop_instances"] = raising(PneumoError("throttled", aws="throttled"), 20)
     simulation.faults["start_run"] = raising(PneumoError("no room"))

@@ -65,12 +65,15 @@ def test_an_export_from_before_the_teardown_is_not_named(stack: Stack, tmp_path:
     assert unfinished_teardown.find(stack) == {"exported": "", "directory": True}
 
 
-def test_once_the_directory_is_being_removed_only_a_teardown_helps(stack: Stack) -> None:
+def test_once_the_directory_is_being_removed_only_a_teardown_helps(stack: Stack, tmp_path: Path) -> None:
     audit.CommandRecord(stack, "teardown", {}).begin()
+    folder = export(stack, tmp_path)
     stack.directory.rename(stack.removed)
     found = unfinished_teardown.find(stack)
-    assert found == {"exported": "", "directory": False}
+    assert found == {"exported": str(folder), "directory": False}
     assert unfinished_teardown.fault(found).next == "pneumoctl teardown, which completes it"
+    (stack.removed / transfer.LAST).unlink()
+    assert unfinished_teardown.find(stack) == {"exported": "", "directory": False}
 
 
 def test_a_stack_that_is_gone_has_none(stack: Stack) -> None:

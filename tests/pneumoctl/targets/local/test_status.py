@@ -21,6 +21,7 @@ API: dict[str, Any] = {
     "listening": True,
 }
 FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
+UNFINISHED = {"exported": "", "directory": True}
 GOOD: dict[str, Any] = {
     "stack": "t",
     "exists": True,
@@ -69,13 +70,15 @@ GOOD: dict[str, Any] = {
             ["no supervisor runs its", "processes without a supervisor: 8, 9; next: pneumoctl up, or"],
         ),
         (
-            {"supervised": False, "strays": [8], "unfinished_teardown": {"exported": "", "directory": True}},
+            {"supervised": False, "serving": False, "strays": [8], "unfinished_teardown": UNFINISHED},
             False,
             [
                 "a teardown was not completed; next: pneumoctl teardown, which completes it (or pneumoctl up, which ",
                 "processes without a supervisor: 8; next: pneumoctl teardown",
             ],
         ),
+        ({"unfinished_teardown": UNFINISHED}, True, []),  # its export failed, so that it removed nothing
+        ({"unfinished_teardown": UNFINISHED, "disk_free_mb": 499}, True, ["499 MB of the disk are free"]),
     ],
 )
 def test_every_fault_is_named_and_makes_the_exit_code(

@@ -13,6 +13,7 @@ from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.aws.terraform.working_dir import WorkingCopy, s3
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import unlisted
 from tests.pneumoctl.examples import aws_context
@@ -136,3 +137,17 @@ def test_options_for_aws_are_refused_for_a_stack_on_this_machine(
         message = json.loads(capsys.readouterr().out)["error"]["message"]
         assert message.startswith(f"{words[1]} is for stacks on aws: default runs on this machine (target local)")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_offline_bundle_for_a_stack_that_is_here_is_no_reason_to_name_another_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["up", "-y", "--offline-bundle", ".", "--json"]
+    assert run(arguments) == Exit.USAGE
+    hint = "pneumoctl up, or: pneumoctl up --target aws --offline-bundle DIRECTORY"
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == hint
+    monkeypatch.setattr(Stack, "target", "local")
+    assert run(arguments) == Exit.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == "pneumoctl up"
