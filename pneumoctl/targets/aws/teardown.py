@@ -82,7 +82,7 @@ def teardown(
         left = _prove(context)
         if not left:
             _forget(stack)
-    return _end(context, doomed, exported, left)
+        return _end(context, doomed, exported, left)
 
 
 def _preview(settings: Settings, stack: Stack, keep: Keep) -> Report:
