@@ -38,6 +38,11 @@ def remove_interrupted(stack: Stack) -> None:
             shutil.rmtree(folder)
 
 
+def not_exported(what: str, code: int) -> str:
+    """The beginning of an error. Exit code 6: damaged parts are missing, and the message says where all others are."""
+    return f"{what} were not {'all ' if code == Exit.PARTLY else ''}exported"
+
+
 def exported_lines(folder: Path | None, results: Path | None, summary: str) -> list[str]:
     """What a teardown has exported, as text: `summary` of the results to `results`, and all of it to `folder`."""
     lines = [f"exported {summary} to {results}"] if results else []
