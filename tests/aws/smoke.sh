@@ -69,6 +69,10 @@ before_begin() {
   seen=$(ask_aws identity)
   test "$seen" = "$account" || usage "the credentials are those of account $seen, not $account"
   if test ! -e "$work/begun" && ! ask_aws left smoke >"$work/left.txt"; then
+    if test ! -s "$work/left.txt"; then
+      echo "what the account has of a stack smoke is not known: AWS could not be asked, see above" >&2
+      exit 1
+    fi
     echo "the account has a stack smoke, which this did not begin here: $(tr '\n' ' ' <"$work/left.txt")" >&2
     echo "  next: pneumoctl teardown --stack smoke, if nobody needs it" >&2
     exit 1
@@ -235,6 +239,7 @@ finish() {
       rm -f "$work/begun"
       break
     fi
+    test -s "$work/left.txt" || echo "not known: AWS could not be asked" >"$work/left.txt"
     echo "teardown, attempt $attempt: left: $(tr '\n' ' ' <"$work/left.txt")" >&2
   done
   if test -e "$work/begun"; then

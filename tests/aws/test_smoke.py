@@ -85,6 +85,12 @@ def test_it_leaves_a_stack_alone_that_it_did_not_make(tmp_path: Path) -> None:
     assert (tmp_path / "state").exists() and not (tmp_path / "calls").exists()
 
 
+def test_an_account_that_cannot_be_asked_is_not_taken_for_one_with_a_stack(tmp_path: Path) -> None:
+    refused = run(tmp_path, *GIVEN, "--yes", DENIED="1")
+    assert refused.returncode == 1 and "what the account has of a stack smoke is not known" in refused.stderr
+    assert "teardown" not in refused.stderr and not (tmp_path / "calls").exists()
+
+
 @pytest.mark.parametrize(
     ("fail", "name"),
     [
