@@ -13,7 +13,8 @@ from pneumoctl.stack.stack import Stack, exports
 
 # everything: results and files (model bundles; aws: the whole bucket); results: not the files; nothing: --purge.
 Keep = Literal["everything", "results", "nothing"]
-RESULTS = "results"  # the folder of the results within an export
+# The folders within an export: of the results, and of the bucket's files, whose keys may begin with any name.
+RESULTS, FILES = "results", "bucket"
 
 
 def keep(purge: bool, results_only: bool) -> Keep:

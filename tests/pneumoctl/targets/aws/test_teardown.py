@@ -293,6 +293,24 @@ def test_nothing_that_is_written_between_a_list_and_the_deletion_is_lost(
     assert s3.objects(aws, "gap", bucket.EVERYTHING) == []
 
 
+def test_no_file_of_the_bucket_replaces_one_of_the_exported_results(
+    aws: Aws, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export that somebody copied to the bucket has the same names as the one that this teardown makes."""
+    made = with_bucket(aws, "copied")
+    aws.call("s3", "put_object", Bucket="copied", Key="results/manifest.json", Body=b"of another export")
+
+    def export(context: Context, target: Path, more: int) -> Summary:
+        target.mkdir(parents=True)
+        (target / "manifest.json").write_bytes(b"of this export")
+        return Summary({}, "digest", path=target)
+
+    monkeypatch.setattr(store_loss, "export", export)
+    exported = teardown._export_and_destroy(replace(context, terraform=made), "everything", [BUCKET_ADDRESS])
+    assert exported.path and (exported.path / "manifest.json").read_bytes() == b"of this export"
+    assert exported.folder and (exported.folder / "bucket/results/manifest.json").read_bytes() == b"of another export"
+
+
 def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: Context) -> None:
     aws.call("s3", "create_bucket", Bucket="busy", CreateBucketConfiguration={"LocationConstraint": REGION})
     made: Any = Terraform(aws, "busy", [f"runs/1/{number}" for number in range(9)])
