@@ -277,7 +277,7 @@ main() {
   trap finish EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  trap 'exit 129' HUP
+  trap 'exec >"$work/hangup.log" 2>&1 </dev/null; exit 129' HUP # the terminal is gone
   for name in doctor "up, GPU stopped (0)" "data push"; do # the last run tore the stack down
     record "$name" "not tried" 0 ""
   done

@@ -152,6 +152,8 @@ def test_however_it_is_interrupted_it_tears_down(tmp_path: Path, number: int, co
         os.killpg(child.pid, number)  # as a terminal does: to the script and to what it runs
         child.communicate(timeout=60)
     assert child.returncode == code and "teardown -y" in calls.read_text() and not (tmp_path / "state").exists()
+    log = tmp_path / "work/hangup.log"  # a closed terminal can show nothing, and writing to it fails
+    assert ("RECEIPT" in log.read_text()) if number == signal.SIGHUP else not log.exists()
 
 
 def test_shellcheck_finds_nothing() -> None:
