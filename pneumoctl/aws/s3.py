@@ -83,8 +83,15 @@ def _versions(aws: Aws, bucket: str, prefix: str) -> Mapping[str, Any]:
 
 
 def _listed(page: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What can be deleted of a list.
+
+    A list may end between two versions of a key. The current one of that key is left for the next list: without it, an
+    older one would be the current one there.
+    """
     entries = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-    return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
+    last = max((entry["Key"].encode() for entry in entries), default=b"") if page.get("IsTruncated") else b""
+    rest = [entry for entry in entries if not (entry["IsLatest"] and entry["Key"].encode() == last)]
+    return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in rest or entries]
 
 
 def download(

@@ -69,6 +69,10 @@ before_begin() {
   seen=$(ask_aws identity)
   test "$seen" = "$account" || usage "the credentials are those of account $seen, not $account"
   if test ! -e "$work/begun" && ! ask_aws left smoke >"$work/left.txt"; then
+    if test ! -s "$work/left.txt"; then
+      echo "what the account has of a stack smoke is not known: AWS could not be asked, see above" >&2
+      exit 1
+    fi
     echo "the account has a stack smoke, which this did not begin here: $(tr '\n' ' ' <"$work/left.txt")" >&2
     echo "  next: pneumoctl teardown --stack smoke, if nobody needs it" >&2
     exit 1
@@ -235,6 +239,7 @@ finish() {
       rm -f "$work/begun"
       break
     fi
+    test -s "$work/left.txt" || echo "not known: AWS could not be asked" >"$work/left.txt"
     echo "teardown, attempt $attempt: left: $(tr '\n' ' ' <"$work/left.txt")" >&2
   done
   if test -e "$work/begun"; then
@@ -272,7 +277,7 @@ main() {
   trap finish EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  trap 'exit 129' HUP
+  trap 'exec >"$work/hangup.log" 2>&1 </dev/null; exit 129' HUP # the terminal is gone
   for name in doctor "up, GPU stopped (0)" "data push"; do # the last run tore the stack down
     record "$name" "not tried" 0 ""
   done

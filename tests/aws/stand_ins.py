@@ -42,6 +42,9 @@ class client:
         return {"Account": os.environ.get("ACCOUNT", "123456789012")}
 
     def get_paginator(self, operation):
+        if os.environ.get("DENIED"):
+            raise RuntimeError("AccessDenied")
+
         class Pages:
             def paginate(self, **_):
                 found = [{"InstanceId": "i-1", "State": {"Name": STATE.read_text().strip()}}] if STATE.exists() else []

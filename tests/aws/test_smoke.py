@@ -85,6 +85,12 @@ def test_it_leaves_a_stack_alone_that_it_did_not_make(tmp_path: Path) -> None:
     assert (tmp_path / "state").exists() and not (tmp_path / "calls").exists()
 
 
+def test_an_account_that_cannot_be_asked_is_not_taken_for_one_with_a_stack(tmp_path: Path) -> None:
+    refused = run(tmp_path, *GIVEN, "--yes", DENIED="1")
+    assert refused.returncode == 1 and "what the account has of a stack smoke is not known" in refused.stderr
+    assert "teardown" not in refused.stderr and not (tmp_path / "calls").exists()
+
+
 @pytest.mark.parametrize(
     ("fail", "name"),
     [
@@ -146,6 +152,8 @@ def test_however_it_is_interrupted_it_tears_down(tmp_path: Path, number: int, co
         os.killpg(child.pid, number)  # as a terminal does: to the script and to what it runs
         child.communicate(timeout=60)
     assert child.returncode == code and "teardown -y" in calls.read_text() and not (tmp_path / "state").exists()
+    log = tmp_path / "work/hangup.log"  # a closed terminal can show nothing, and writing to it fails
+    assert ("RECEIPT" in log.read_text()) if number == signal.SIGHUP else not log.exists()
 
 
 def test_shellcheck_finds_nothing() -> None:

@@ -22,6 +22,7 @@ from pneumoctl.targets.aws.context import Context, last_applied_variables, open_
 from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.common.keep import (
+    FILES,
     RESULTS,
     Keep,
     exported_document,
@@ -82,7 +83,7 @@ def teardown(
         left = _prove(context)
         if not left:
             _forget(stack)
-    return _end(context, doomed, exported, left)
+        return _end(context, doomed, exported, left)
 
 
 def _preview(settings: Settings, stack: Stack, keep: Keep) -> Report:
@@ -147,7 +148,7 @@ def _export_to(context: Context, folder: Path, keep: Keep, doomed: list[str]) ->
     results = store_loss.export(context, folder / RESULTS, size) if keep != "nothing" else None
     before = final_export.path(context.stack) if keep != "nothing" and results is None else None
     try:
-        _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
+        _empty_and_destroy(context, folder / FILES if keep == "everything" else None, doomed)
     except BaseException:
         if results is not None:
             store_loss.resume_unless_destroyed(context)

@@ -13,7 +13,8 @@ from pneumoctl.stack.stack import Stack, exports
 
 # everything: results and files (model bundles; aws: the whole bucket); results: not the files; nothing: --purge.
 Keep = Literal["everything", "results", "nothing"]
-RESULTS = "results"  # the folder of the results within an export
+# The folders within an export: of the results, and of the bucket's files, whose keys may begin with any name.
+RESULTS, FILES = "results", "bucket"
 
 
 def keep(purge: bool, results_only: bool) -> Keep:
@@ -36,6 +37,11 @@ def remove_interrupted(stack: Stack) -> None:
         ours = re.fullmatch(r"\d{8}T\d{6}Z", folder.name.removeprefix(f"{stack.name}-"))
         if ours and folder.is_dir() and all(path in parts for path in folder.iterdir()):
             shutil.rmtree(folder)
+
+
+def not_exported(what: str, code: int) -> str:
+    """The beginning of an error. Exit code 6: damaged parts are missing, and the message says where all others are."""
+    return f"{what} were not {'all ' if code == Exit.PARTLY else ''}exported"
 
 
 def exported_lines(folder: Path | None, results: Path | None, summary: str) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.apply import Applied, apply, changes
 from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
@@ -24,6 +24,7 @@ from pneumoctl.targets.common.keep import (
     exported_document,
     exported_lines,
     new_folder,
+    not_exported,
     remove_interrupted,
 )
 from pneumoctl.targets.local import processes, service_control, service_states
@@ -133,11 +134,11 @@ def _explained(error: StepFailed) -> PneumoError:
     """The error of a step; that of the export has its own hint."""
     purge = "(or, losing the results: pneumoctl teardown --purge)"
     try:
-        told = json.loads(error.output.stdout)
-        message, hint = f"the results were not exported, so nothing was removed: {told['message']}", told["hint"]
+        told, code = json.loads(error.output.stdout), int(Exit(error.output.code))
+        message, hint = f"{not_exported('the results', code)}, so nothing was removed: {told['message']}", told["hint"]
     except (ValueError, TypeError, KeyError):
-        message, hint = error.message, "pneumoctl logs, then: pneumoctl teardown"
-    return PneumoError(message, f"{hint} {purge}", error.code, **error.details)
+        message, hint, code = error.message, "pneumoctl logs, then: pneumoctl teardown", error.code
+    return PneumoError(message, f"{hint} {purge}", code, **error.details)
 
 
 def _report(stack: Stack, desired: TeardownOptions, applied: Applied) -> Report:

@@ -21,6 +21,7 @@ from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, uploads, wanted_imports
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
+from pneumoctl.targets.common.keep import not_exported
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
@@ -76,7 +77,7 @@ def export(context: Context, target: Path, more: int = 0) -> Summary | None:
         if isinstance(error, backups.Unusable):
             first = f"keep {error.folder}"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
-        message = f"the results on {STORE} were not exported, so nothing was destroyed: {error.message}"
+        message = f"{not_exported(f'the results on {STORE}', error.code)}, so nothing was destroyed: {error.message}"
         raise PneumoError(message, hint, error.code, **error.details) from error
     finally:
         console.idle()

@@ -16,14 +16,14 @@ import pytest
 
 from pneumoctl.aws import ec2, s3
 from pneumoctl.aws.ec2 import Aws, Instance
-from pneumoctl.aws.leftovers import BUCKET_ADDRESS
+from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.results import final_export, transfer
 from pneumoctl.results.transfer import Summary
-from pneumoctl.stack import runs
+from pneumoctl.stack import audit, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Cloud as Where
@@ -32,6 +32,7 @@ from pneumoctl.targets.aws import bucket, teardown, trainings
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.aws.trainings import Trainings
+from pneumoctl.targets.common import unfinished_teardown
 from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
@@ -292,6 +293,24 @@ def test_nothing_that_is_written_between_a_list_and_the_deletion_is_lost(
     assert s3.objects(aws, "gap", bucket.EVERYTHING) == []
 
 
+def test_no_file_of_the_bucket_replaces_one_of_the_exported_results(
+    aws: Aws, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export that somebody copied to the bucket has the same names as the one that this teardown makes."""
+    made = with_bucket(aws, "copied")
+    aws.call("s3", "put_object", Bucket="copied", Key="results/manifest.json", Body=b"of another export")
+
+    def export(context: Context, target: Path, more: int) -> Summary:
+        target.mkdir(parents=True)
+        (target / "manifest.json").write_bytes(b"of this export")
+        return Summary({}, "digest", path=target)
+
+    monkeypatch.setattr(store_loss, "export", export)
+    exported = teardown._export_and_destroy(replace(context, terraform=made), "everything", [BUCKET_ADDRESS])
+    assert exported.path and (exported.path / "manifest.json").read_bytes() == b"of this export"
+    assert exported.folder and (exported.folder / "bucket/results/manifest.json").read_bytes() == b"of another export"
+
+
 def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: Context) -> None:
     aws.call("s3", "create_bucket", Bucket="busy", CreateBucketConfiguration={"LocationConstraint": REGION})
     made: Any = Terraform(aws, "busy", [f"runs/1/{number}" for number in range(9)])
@@ -369,3 +388,21 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     report = teardown._end(context, ["x"], exported, [])
     assert f"results that were not imported into the store stay in {tmp_path}/copy" in report.blocks
     assert report.document["not_imported"] == tmp_path / "copy" and (tmp_path / "copy").exists()
+
+
+def test_a_teardown_that_leaves_something_in_aws_is_recorded_as_failed(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` then advises to complete it; from a recorded success it would advise `up`."""
+    monkeypatch.setattr(teardown, "open_context", lambda *_: context)
+    monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
+    monkeypatch.setattr(teardown.provision, "prepare", lambda *_: None)
+    monkeypatch.setattr(teardown, "last_applied_variables", lambda _: {})
+    monkeypatch.setattr(teardown, "_doomed", lambda _: ["aws_vpc.main"])
+    monkeypatch.setattr(teardown, "_description", lambda *_: [])
+    monkeypatch.setattr(teardown, "_export_and_destroy", lambda *_: teardown.Exported())
+    monkeypatch.setattr(teardown, "_prove", lambda _: [Remaining("VPC", "vpc-1", "", "end")])
+    with pytest.raises(PneumoError, match="resources remain in AWS: VPC vpc-1"):
+        teardown.teardown(context.settings, context.stack, "everything", agreed=True, dry_run=False)
+    assert [entry.get("code") for entry in audit.chain(context.stack).entries()] == [None, Exit.FAILED]
+    assert unfinished_teardown.find(context.stack) is not None
