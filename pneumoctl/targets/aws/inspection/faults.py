@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 def of_stack(document: Document) -> Iterator[Fault]:
     """Everything that is wrong; nothing if the stack serves as it should.
 
-    After a teardown that was not completed, what it has removed or stopped is no fault; a GPU host that is on is one.
+    After a teardown that was not completed, what it has removed or stopped is no fault; that of a running host is one.
     """
     if document["aws_error"]:
         unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
@@ -29,8 +29,8 @@ def of_stack(document: Document) -> Iterator[Fault]:
     if document["unfinished_teardown"]:
         yield unfinished_teardown.fault(document["unfinished_teardown"])
         for host in document["hosts"]:
-            if host["role"] == "train" and host["state"] in ON:
-                yield from of_host(host)
+            if host["state"] in ON:
+                yield from of_host(host, after_teardown=True)
         return
     yield from _of_terraform(document)
     yield from _of_hosts(document["hosts"])
@@ -60,8 +60,11 @@ def _is_silent(host: Document) -> bool:
     return runs and host["disk_percent"] is None
 
 
-def of_host(host: Document) -> Iterator[Fault]:
-    """What is wrong with a host, by its row. A GPU host is as it should be when it is stopped or works for a run."""
+def of_host(host: Document, after_teardown: bool = False) -> Iterator[Fault]:
+    """What is wrong with a host, by its row. A GPU host is as it should be when it is stopped or works for a run.
+
+    after_teardown: services that are stopped are no fault.
+    """
     name, state = host["name"], host["state"]
     if host["role"] == "train":
         if state != "stopped" and not host["leased"]:
@@ -72,10 +75,10 @@ def of_host(host: Document) -> Iterator[Fault]:
     elif host["ssh"] != "booted":
         yield Fault(name, host["ssh"], host["next"])
     else:
-        yield from _of_services(host)
+        yield from _of_services(host, after_teardown)
 
 
-def _of_services(host: Document) -> Iterator[Fault]:
+def _of_services(host: Document, after_teardown: bool) -> Iterator[Fault]:
     name, disk = host["name"], host["disk_percent"]
     if disk is not None and disk >= DISK_FULL:
         yield Fault(name, f"its disk is {disk} % full", f"pneumoctl ssh {name} -- sudo du -xhd 2 --threshold=100M /")
@@ -83,6 +86,8 @@ def _of_services(host: Document) -> Iterator[Fault]:
         yield Fault(name, "it does not report its services", f"pneumoctl ssh {name}")
     failed = {unit.removesuffix(".service"): "failed" for unit in host["failed"]}
     for unit, state in {**failed, **host["units"]}.items():
+        if state == "inactive" and after_teardown:
+            continue
         if state == "inactive" and unit in UNITS.values():  # by `up` or `teardown`, or by hand: its log says nothing
             stopped = f"{unit} is stopped and takes no uploads, as after a command that was killed"
             yield Fault(name, stopped, f"pneumoctl configure {name}")

@@ -194,6 +194,12 @@ ENDED = {
                 "train: it is running in EC2, not stopped; next: pneumoctl gpu reap",
             ],
         ),
+        (
+            GOOD
+            | {"hosts": [HOST | {"disk_percent": 97, "units": {"pneumoctl-api": "inactive"}}]}
+            | {"unfinished_teardown": {"exported": "", "directory": True}},
+            ["a teardown was not completed", "app-0: its disk is 97 % full"],
+        ),
         (GOOD | {"not_imported": "/a b"}, ["app-0: results in /a b were not imported into the new store; next: "]),
         (BEFORE | {"strays": [NEW], "working": [UP, APPLY], "unfinished": True}, []),
         (BEFORE | {"strays": [NEW], "unfinished": True}, ["terraform: its last", "not in the inventory: web-0 i-9"]),
