@@ -273,9 +273,15 @@ def test_a_teardown_whose_export_cannot_be_written_stops_nothing(operator: Opera
 def test_a_teardown_that_is_told_to_end_leaves_the_stack_serving(operator: Operator) -> None:
     journal = operator.directory / "journal.jsonl"
     before = journal.read_text()
+    pids = {service["name"]: service["pid"] for service in operator.status_document()["services"]}
+    page = psutil.Process(pids["ui"])
+    page.suspend()  # it does not end before the teardown has got its signal
     child = operator.start("teardown", "-y")
-    wait_for(lambda: '"Stop the page"' in journal.read_text().removeprefix(before))
-    child.send_signal(signal.SIGTERM)
+    try:
+        wait_for(lambda: '"Stop the page"' in journal.read_text().removeprefix(before) or child.poll() is not None)
+        child.send_signal(signal.SIGTERM)
+    finally:
+        page.resume()
     _, stderr = child.communicate(timeout=300)
     assert child.returncode == 128 + signal.SIGTERM, stderr
     wait_for(lambda: operator.status_document()["serving"])
