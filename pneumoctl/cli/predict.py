@@ -75,7 +75,7 @@ def predict(
     Not a medical device.
 
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
-    precedence over 6); 1 every picture failed; 2 usage error.
+    precedence over 6); 1 every picture failed; 2 usage error; 5 another pneumoctl uses the file of --resume.
     """
     local = _Local(model, explain, operating_point, threshold)
     _check_together(csv, remote, local)

@@ -1,5 +1,6 @@
 """Save finished predictions in a JSONL file, so that a later run does not score the same pictures again."""
 
+import fcntl
 import hashlib
 import json
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from model.serving.prediction import Prediction, Scoring, checked_prediction, current
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 
 Scorer = Callable[[bytes, str], Prediction]
 _LONGEST_LINE = 1_000_000  # bytes; usual lines have some hundred, but a path of 4096 characters can take 50 thousand
@@ -21,7 +22,8 @@ class ResumeFile:
 
     Pictures scored by another model version, with another setting, or before there were cautions, are scored again.
     Raises PneumoError, and leaves the file unchanged, if it contains any other line. The only exception is an
-    incomplete last line, as a killed run leaves it: it is removed.
+    incomplete last line, as a killed run leaves it: it is removed. Raises PneumoError (exit 5) while another process
+    uses the file; the kernel releases its lock however that process ends.
     """
 
     def __init__(self, path: Path, scoring: Scoring) -> None:
@@ -39,6 +41,7 @@ class ResumeFile:
                 f"{self._path}: {error.strerror or error}", "name a file that can be written: --resume FILE"
             ) from error
         try:
+            self._lock_file()
             self._load()
         except BaseException:
             self._file.close()
@@ -63,6 +66,16 @@ class ResumeFile:
             return document
 
         return score
+
+    def _lock_file(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "run the same command again when that one has ended, or name another file: --resume FILE"
+            raise PneumoError(f"{self._path}: another pneumoctl is using this file", hint, Exit.LOCKED) from None
+        except OSError as error:
+            message = f"{self._path}: cannot be locked: {error.strerror or error}"
+            raise PneumoError(message, "name a file on another disk: --resume FILE") from error
 
     def _load(self) -> None:
         self._file.seek(0)
