@@ -4,11 +4,12 @@ import errno
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from model.bundle import BundleError
 from model.serving.explain import heat_map
@@ -19,6 +20,9 @@ from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
 # The peak memory of scoring one file on this machine: its bytes, what decoding adds (model.images.WORKING_BYTES), and
@@ -36,8 +40,17 @@ class FileResult:
     error: str | None = None
 
 
+class Model(NamedTuple):
+    """The arguments of `local_scorer`."""
+
+    directory: Path | None
+    jobs: int
+    explain: Path | None
+    choices: Choices = DEFAULTS
+
+
 def default_jobs(files: int, each: int = HERE_BYTES) -> int:
-    """The number of threads for `files` files: one a core, at most one a file, within half the free memory.
+    """The number of threads or processes: one a core, at most one a file, within half the free memory.
 
     `each` is the peak memory of one file in bytes.
     """
@@ -68,7 +81,8 @@ def local_scorer(
 ) -> tuple[Scorer, Scoring, Point]:
     """A scorer on this machine, what it depends on, and its operating point or threshold.
 
-    Overlays go to the folder `explain`, named by prediction.
+    jobs: how many pictures are scored at the same time, whose networks share the cores. Overlays go to the folder
+    `explain`, named by prediction.
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
     try:
@@ -110,16 +124,21 @@ def _missing(error: ImportError) -> PneumoError:
 
 
 def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[FileResult]:
-    """Score every file and yield the outcomes in the order of the files, with few files in memory at a time."""
+    """Score every file in threads and yield the outcomes in the order of the files, with few files in memory."""
+    return in_order(files, partial(score_file, scorer), jobs)
+
+
+def in_order(items: Iterable[Item], function: Callable[[Item], Result], jobs: int) -> Generator[Result, None, None]:
+    """The results of a function in the order of its items, computed in `jobs` threads, few of them ahead."""
     if jobs == 1:
-        yield from (_score(scorer, file) for file in files)
+        yield from map(function, items)
         return
 
     pool = ThreadPoolExecutor(jobs)
-    waiting: deque[Future[FileResult]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
-        for file in files:
-            waiting.append(pool.submit(_score, scorer, file))
+        for item in items:
+            waiting.append(pool.submit(function, item))
             if len(waiting) > jobs:
                 yield waiting.popleft().result()
         while waiting:
@@ -128,7 +147,8 @@ def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[FileR
         pool.shutdown(cancel_futures=True)
 
 
-def _score(scorer: Scorer, file: str) -> FileResult:
+def score_file(scorer: Scorer, file: str) -> FileResult:
+    """Read and score a file; whatever fails is the error of this file."""
     try:
         document = scorer(_read(file), file).copy()
         document["file"] = file
