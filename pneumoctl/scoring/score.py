@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from model.bundle import BundleError
 from model.serving.explain import heat_map
 from model.serving.operating_points import Point
-from model.serving.predict import DEFAULTS, Classifier
+from model.serving.predict import DEFAULTS, Classifier, Prepared
 from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
@@ -78,7 +78,7 @@ def free_memory() -> int:
 
 def local_scorer(
     directory: Path | None, jobs: int, explain: Path | None, choices: Choices = DEFAULTS
-) -> tuple[Scorer, Scoring, Point]:
+) -> tuple["LocalScorer", Scoring, Point]:
     """A scorer on this machine, what it depends on, and its operating point or threshold.
 
     jobs: how many pictures are scored at the same time, whose networks share the cores. Overlays go to the folder
@@ -97,13 +97,30 @@ def local_scorer(
     if explain:
         _make(explain)
 
-    def score(content: bytes, file: str) -> Prediction:
-        prediction, picture = classifier.examine(content, file)
-        if explain and prediction["finding"] and picture:
-            _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
-        return prediction
+    return LocalScorer(classifier, explain), scoring, point
 
-    return score, scoring, point
+
+class LocalScorer:
+    """Scores on this machine: at once, or in two steps, which `Classifier.prepare` explains."""
+
+    def __init__(self, classifier: Classifier, explain: Path | None) -> None:
+        self._classifier, self.explain = classifier, explain
+
+    def __call__(self, content: bytes, file: str) -> Prediction:
+        """The prediction of a file's bytes."""
+        return self.finish(self.prepare(content, file))
+
+    def prepare(self, content: bytes, file: str) -> Prepared:
+        """Do what comes before the network; the picture is kept only for a heat map."""
+        prepared = self._classifier.prepare(content, file)
+        return prepared if self.explain else prepared._replace(picture=None)
+
+    def finish(self, prepared: Prepared) -> Prediction:
+        """The prediction of a prepared file, and its heat map in the folder `explain`."""
+        prediction = self._classifier.finish(prepared)
+        if self.explain and prediction["finding"] and prepared.picture:
+            _draw_overlay(self._classifier, prepared.picture.grey, self.explain / f"{prediction['id']}.png")
+        return prediction
 
 
 def _make(directory: Path) -> None:
@@ -149,24 +166,36 @@ def in_order(items: Iterable[Item], function: Callable[[Item], Result], jobs: in
 
 def score_file(scorer: Scorer, file: str) -> FileResult:
     """Read and score a file; whatever fails is the error of this file."""
+    document, error = attempt(lambda: scorer(read(file), file))
+    return FileResult(file, document and as_document_of(file, document), error)
+
+
+def as_document_of(file: str, document: Prediction) -> Prediction:
+    """A copy of the document with this name of its file."""
+    document = document.copy()
+    document["file"] = file
+    return document
+
+
+def attempt(function: Callable[[], Result]) -> tuple[Result | None, str | None]:
+    """The result of a function that reads or scores a file, or None and why it failed."""
     try:
-        document = scorer(_read(file), file).copy()
-        document["file"] = file
-        return FileResult(file, document)
+        return function(), None
     except PneumoError as error:
-        return FileResult(file, None, error.message)
+        return None, error.message
     except OSError as error:
-        return FileResult(file, None, f"the result cannot be written: {error.strerror or error}")
+        return None, f"the result cannot be written: {error.strerror or error}"
     except MemoryError:
-        return FileResult(file, None, "too large for this machine's memory")
+        return None, "too large for this machine's memory"
     except ArithmeticError as error:
-        return FileResult(file, None, str(error))
+        return None, str(error)
     except ImportError as error:
         missing = _missing(error)
-        return FileResult(file, None, f"{missing.message}: {missing.hint}")
+        return None, f"{missing.message}: {missing.hint}"
 
 
-def _read(file: str) -> bytes:
+def read(file: str) -> bytes:
+    """The bytes of a file, or of stdin. Raises PneumoError if it cannot be read or is too large."""
     try:
         if file == STDIN:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)

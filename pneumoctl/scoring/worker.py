@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
+from model.serving.predict import Prepared
 from model.serving.prediction import Choices, Prediction
-from pneumoctl.scoring.score import Model, local_scorer, score_file
+from pneumoctl.scoring.score import Model, as_document_of, attempt, local_scorer, read
 
 
 class Answer(TypedDict):
@@ -35,20 +37,28 @@ class Worker:
     def __init__(self, model: Model) -> None:
         self._scorer, _, _ = local_scorer(*model)
 
-    def answer(self, file: str, saved: list[str] | None) -> Answer:
-        """Score a file, unless its contents have one of the digests `saved`."""
-        sha256: str | None = None
-        known = False
+    def answers(self, batch: list[Request]) -> list[Answer]:
+        """Score files, except those whose contents have one of the digests that are saved."""
+        if self._scorer.explain:  # a heat map needs the picture: not those of a whole batch
+            return [self._finish(request[0], *self._prepare(*request)) for request in batch]
+        prepared = [self._prepare(*request) for request in batch]
+        return [self._finish(file, *begun) for (file, _), begun in zip(batch, prepared, strict=True)]
 
-        def score(content: bytes, name: str) -> Prediction:
-            nonlocal sha256, known
-            sha256 = None if saved is None else hashlib.sha256(content).hexdigest()
-            known = saved is not None and sha256 in saved
-            nothing: Any = {}
-            return nothing if known else self._scorer(content, name)
+    def _prepare(self, file: str, saved: list[str] | None) -> tuple[Prepared | None, Answer]:
+        content, error = attempt(lambda: read(file))
+        if content is None:
+            return None, {"document": None, "error": error, "sha256": None}
+        sha256 = None if saved is None else hashlib.sha256(content).hexdigest()
+        if saved is not None and sha256 in saved:
+            return None, {"document": None, "error": None, "sha256": sha256}
+        prepared, error = attempt(lambda: self._scorer.prepare(content, file))
+        return prepared, {"document": None, "error": error, "sha256": sha256}
 
-        result = score_file(score, file)
-        return {"document": None if known else result.document, "error": result.error, "sha256": sha256}
+    def _finish(self, file: str, prepared: Prepared | None, answer: Answer) -> Answer:
+        if prepared is None:
+            return answer
+        document, error = attempt(lambda: self._scorer.finish(prepared))
+        return {**answer, "document": document and as_document_of(file, document), "error": error}
 
 
 def sent(model: Model) -> list[Any]:
@@ -67,10 +77,15 @@ def main() -> None:
     # Whatever a library prints must not be taken for an answer.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    worker = Worker(_received(json.loads(sys.stdin.buffer.readline())))
-    for line in sys.stdin.buffer:
-        answers.write(json.dumps([worker.answer(*request) for request in json.loads(line)]).encode() + b"\n")
-        answers.flush()
+    first = sys.stdin.buffer.readline()
+    if not first:  # the command was killed before it sent anything
+        return
+    worker = Worker(_received(json.loads(first)))
+    with suppress(BrokenPipeError):  # the command was killed, and nobody reads the answer
+        for line in sys.stdin.buffer:
+            answers.write(json.dumps(worker.answers(json.loads(line))).encode() + b"\n")
+            answers.flush()
+    os._exit(0)  # without flushing an answer that nobody reads
 
 
 if __name__ == "__main__":
