@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf  # noqa: TID253
 
 from model.files import file_digest
+from model.run_dir import FEATURES
 from model.settings import TrainSettings
 from model.training import augment, feature_cache, frozen, network
 from model.training.feature_cache import FeatureCache
 from model.training.frozen import Split
 
-DIRECTORY = "features"  # in the run directory
 VALIDATION = "validation"
 _CODE = (augment, feature_cache, frozen, network)
 
@@ -91,7 +91,7 @@ def of_run(model: keras.Model, settings: TrainSettings, train: Any, validation: 
         return None
     return Features(
         split,
-        FeatureCache(out / DIRECTORY, _key(split, settings, train, validation), shapes),
+        FeatureCache(out / FEATURES, _key(split, settings, train, validation), shapes),
         settings,
         train,
         validation,

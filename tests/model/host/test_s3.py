@@ -320,6 +320,18 @@ def test_the_upload_ends_in_time_with_a_slow_bucket(
     assert json.loads(bucket.get("end.json") or b"")["missed"] == ["the rest: no time left"]
 
 
+def test_kept_features_are_not_uploaded(order: Path, bucket: Bucket) -> None:
+    """A stopped run keeps some gigabytes of them, and the GPU host stays on while it uploads."""
+    out = order.parent / "runs" / RUN / "out"
+    saved(out, 3)
+    (out / "features").mkdir()
+    (out / "features" / "view-0.rows").write_bytes(b"large")
+    (out / "train.log").write_text("stopped")
+
+    assert upload_results(order) == 0
+    assert bucket.get("train.log") == b"stopped" and bucket.get("features/view-0.rows") is None
+
+
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_finished_model_is_uploaded_before_the_newest_checkpoint(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, ready: bool

@@ -102,7 +102,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def close(actual: Any, expected: Any) -> bool:
     """Equal losses and weights, but for the order in which one step adds up its sums."""
     same = [
-        np.allclose(list(one.values()), list(other.values()), rtol=1e-5)
+        np.allclose([one[name] for name in other], list(other.values()), rtol=1e-5)
         for one, other in zip(actual[0], expected[0], strict=True)
     ]
     weights = [np.allclose(one, other, atol=1e-6) for one, other in zip(actual[1], expected[1], strict=True)]
@@ -120,6 +120,12 @@ def test_a_resumed_run_uses_what_is_kept_and_ends_with_the_same_bits(tmp_path: P
     _, before = trained(tmp_path / "stopped", kept=True, stop=5)
     resumed, after = trained(tmp_path / "stopped", kept=True)
     assert resumed == whole and before + after == count
+
+
+def test_a_stopped_run_goes_on_where_nothing_can_be_kept(tmp_path: Path, expected: Any) -> None:
+    trained(tmp_path, kept=True, stop=5)
+    resumed, _ = trained(tmp_path, kept=False)
+    assert close(resumed, expected)
 
 
 def test_damaged_rows_are_computed_again(tmp_path: Path) -> None:
