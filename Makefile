@@ -114,9 +114,12 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-## make bench                    the speed of the hot paths, as ratios
+## make bench [DATA=data/kermany]   the speed of the hot paths, as ratios; int8 needs a data set
 bench: $(VENV)/.dev
-	for one in startup predict api; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
+	for one in startup predict folder api train features; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
+ifneq ($(DATA),)
+	$(BIN)/python -m tests.bench.bench_int8 $(DATA)
+endif
 
 ## make docs                     the generated documents: docs/commands.md, docs/settings.md
 docs: $(VENV)/.dev

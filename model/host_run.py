@@ -211,8 +211,9 @@ def _upload_all(paths: RunPaths, bucket: Bucket, missed: list[str]) -> None:
     has_bundle = (paths.out / run_dir.BUNDLE).is_dir()  # then it is more important than the checkpoint
     if not has_bundle:
         _upload_checkpoint(paths, bucket, missed)
+    skip = ("out", run_dir.CHECKPOINTS, run_dir.FEATURES, run_dir.LOCK, END)
     for root in (paths.out, paths.run):
-        missed += upload_tree(bucket, root, deadline, ("out", "checkpoints", "lock", END), run_dir.BUNDLE)
+        missed += upload_tree(bucket, root, deadline, skip, run_dir.BUNDLE)
     if has_bundle:
         _upload_checkpoint(paths, bucket, missed)
 

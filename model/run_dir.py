@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.data.dataset import DataSet
 
 SETTINGS, RUN, HISTORY, LOG = "settings.json", "run.json", "history.json", "train.log"
-BEST, BUNDLE, CHECKPOINTS, LOCK = "best.keras", "bundle", "checkpoints", "lock"
+BEST, BUNDLE, CHECKPOINTS, FEATURES, LOCK = "best.keras", "bundle", "checkpoints", "features", "lock"
 
 
 class CheckpointError(Exception):

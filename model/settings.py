@@ -18,6 +18,8 @@ METRICS = ("recall", "specificity", "auc", "loss")
 DEFAULT_SIDE = {"dag": 160, "resnet50": 224}
 # Peak learning rates that suit each optimizer; Adadelta's published rate is 1.0, not Keras' 0.001.
 DEFAULT_RATE = {"adam": 1e-3, "nadam": 1e-3, "sgd": 1e-2, "adadelta": 1.0}
+# With frozen layers, copies that come back need only the trained layers; the DAG has none that are frozen.
+DEFAULT_VIEWS = {"dag": 0, "resnet50": 4}
 DEFAULT_DENSE = {"dag": (), "resnet50": (256,)}
 
 
@@ -34,6 +36,7 @@ class TrainSettings:
       that predicts pneumonia for every picture scores 0; "specificity" is the specificity at ``target_sensitivity``;
       "auc" and "loss" have their usual meaning. The lower validation loss breaks ties.
     augment: strength of the augmentation; 1 is the designed strength, 0 turns it off.
+    views: altered copies of each picture, which the epochs use in turn; 0 makes new ones in each epoch.
     mirror: flip half of the pictures left to right. Off by default, because it moves the heart to the other side.
     weights: "imagenet" (resnet50 only), "none", or a file.
     average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992). The average is
@@ -68,6 +71,7 @@ class TrainSettings:
     validation_share: float = 0.12
     augment: float = 1.0
     mirror: bool = False
+    views: int = 0
     patience: int = 8
     grace: int = 3
     collapse_share: float = 0.95
@@ -94,6 +98,7 @@ class TrainSettings:
             _within(name, getattr(self, name), 32, 2048)
         _within("seed", self.seed, 0, 2**31 - 1)
         _within("grace", self.grace, 0, 100_000)
+        _within("views", self.views, 0, 100_000)
         _within("unfrozen", self.unfrozen, 0, 175)
         _within("head_epochs", self.head_epochs, 0, self.epochs)
         if any(units < 1 for units in self.dense):
@@ -117,6 +122,7 @@ class TrainSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSettings:
         """The settings of a saved run. Raises SettingsError for an unknown or a missing key."""
+        values = {"views": 0, **values}  # it came later
         names = {field.name for field in fields(cls)}
         unknown, missing = sorted(set(values) - names), sorted(names - set(values))
         if unknown or missing:
@@ -143,6 +149,7 @@ def choose(**options: Any) -> TrainSettings:
         "height": DEFAULT_SIDE[arch],
         "width": DEFAULT_SIDE[arch],
         "dense": DEFAULT_DENSE[arch],
+        "views": DEFAULT_VIEWS[arch],
         "learning_rate": DEFAULT_RATE[optimizer],
         "head_epochs": math.ceil(epochs / 3) if arch == "resnet50" else 0,
     }

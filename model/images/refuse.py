@@ -62,13 +62,14 @@ def _small(grey: Image.Image) -> np.ndarray:
 
 def _statistics(pixels: np.ndarray, colourful: float) -> np.ndarray:
     light = pixels / 255
-    shares = np.histogram(pixels, bins=64, range=(0, 256))[0] / pixels.size
+    shares = _histogram(pixels) / pixels.size
     shares = shares[shares > 0]
     down, across = _edges(light)
     coarse = sum(_edges(_cells(light, SIDE // 4)))
-    centred = light - light.mean()
+    mean = light.mean()
+    centred = light - mean
     plain = [
-        light.mean(),
+        mean,
         light.std(),
         -(shares * np.log2(shares)).sum(),
         np.log(down + across),
@@ -140,6 +141,11 @@ def packed(values: np.ndarray) -> str:
 
 def _unpacked(text: str) -> np.ndarray:
     return np.frombuffer(binascii.a2b_base64(text), "<f4").astype(np.float64)
+
+
+def _histogram(pixels: np.ndarray) -> np.ndarray:
+    """How many of the whole numbers 0 to 255 are in each of 64 equal ranges; several times as fast as np.histogram."""
+    return np.bincount(pixels.astype(np.uint8).ravel() >> 2, minlength=64)
 
 
 def _edges(light: np.ndarray) -> tuple[float, float]:

@@ -12,8 +12,8 @@ from model.settings import SettingsError, TrainSettings
 _DESCRIPTION = "Train a classifier. A run that was killed at any step continues with --resume to the same result."
 _EPILOG = (
     "Defaults shown are those of --arch dag --optimizer adam. resnet50 takes 224 x 224 pixels, one dense layer of 256 "
-    "units and trains the head alone for a third of the epochs. The learning rate of sgd is 0.01 and that of adadelta "
-    "1.0 unless --learning-rate is given."
+    "units, trains the head alone for a third of the epochs and alters each picture in 4 ways (--views). The learning "
+    "rate of sgd is 0.01 and that of adadelta 1.0 unless --learning-rate is given."
 )
 
 
@@ -61,7 +61,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_numbers(parser: argparse.ArgumentParser) -> None:
-    for name in ("epochs", "batch", "seed", "height", "width", "patience", "grace", "head-epochs", "unfrozen"):
+    for name in ("epochs", "batch", "seed", "height", "width", "patience", "grace", "head-epochs", "unfrozen", "views"):
         parser.add_argument(f"--{name}", type=int, help=_default(name))
     for name in ("learning-rate", "warmup", "dropout", "l2", "average", "augment", "validation-share"):
         parser.add_argument(f"--{name}", type=float, help=_default(name))

@@ -43,6 +43,16 @@ def random_numbers(count: int, seed: int, epoch: int) -> np.ndarray:
     return (2 * uniform - 1).astype(np.float32)
 
 
+def views(settings: TrainSettings) -> int:
+    """How many altered copies of each picture there are; 0 if each epoch makes new ones."""
+    return settings.views if settings.augment else 1
+
+
+def view(settings: TrainSettings, epoch: int) -> int:
+    """The number of the copies that `epoch` uses; epochs of the same number use the same pixels."""
+    return epoch % views(settings) if views(settings) else epoch
+
+
 def epoch_batches(
     pixels: np.ndarray,
     labels: np.ndarray,
@@ -58,14 +68,15 @@ def epoch_batches(
     """
     indices = order(len(labels), settings.seed, epoch)[skip * settings.batch :]
     weights = class_weights(labels) if settings.class_weights else np.ones(2, np.float32)
-    numbers = random_numbers(len(labels), settings.seed, epoch)
+    copy = view(settings, epoch)
+    numbers = random_numbers(len(labels), settings.seed, copy)
     store = tf.constant(pixels)
     per_sample = (indices, numbers[indices], affine(numbers, settings)[indices], labels[indices])
 
     def sample(index: tf.Tensor, number: tf.Tensor, transform: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
         picture = tf.cast(store[index], tf.float32)
         if settings.augment:
-            noise_seed = tf.stack([settings.seed ^ epoch << 16, tf.cast(index, tf.int32)])
+            noise_seed = tf.stack([settings.seed ^ copy << 16, tf.cast(index, tf.int32)])
             picture = augment(picture, number, transform, noise_seed, settings.augment)
         return picture, tf.cast(label, tf.float32)[tf.newaxis], tf.gather(weights, label)
 

@@ -17,9 +17,11 @@ from model.settings import TrainSettings
 from model.training import augment, network
 from model.training.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
 from model.training.errors import Collapsed, Stopped, TrainingError
+from model.training.features import Features
 from model.training.validation import has_collapsed, prior_shift, validation_metrics
 
 Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
+VALIDATION_BATCH = 64
 TENSORFLOW = keras.backend.backend() == "tensorflow"  # other backends take their batches as arrays
 
 
@@ -65,7 +67,8 @@ class TrainingLoop:
     """The loop of one run.
 
     on_step(progress, steps per epoch) is called after every step and every epoch; should_stop() after every step.
-    checkpoint_steps: steps between two checkpoints (the end of an epoch always writes one).
+    checkpoint_steps: steps between two checkpoints (the end of an epoch always writes one). features: of the frozen
+    layers, if these are kept: then only the tail of the network is computed.
     """
 
     def __init__(
@@ -78,10 +81,13 @@ class TrainingLoop:
         checkpoint_steps: int,
         on_step: Callable[[Progress, int], None],
         should_stop: Callable[[], bool],
+        features: Features | None = None,
     ) -> None:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
         self.checkpoints, self.checkpoint_steps = checkpoints, checkpoint_steps
         self.on_step, self.should_stop = on_step, should_stop
+        self.features = features
+        self.trained = features.tail if features else model
         self.distribution = distribution_of(model)
         count = len(train[1]) / settings.batch
         self.steps = math.floor(count) if self.distribution else math.ceil(count)  # per epoch
@@ -106,16 +112,17 @@ class TrainingLoop:
         head = self.settings.head_epochs
         epochs = head if self._phase() == 1 else self.settings.epochs - head
         with self.distribution.scope() if self.distribution else nullcontext():
-            network.compile_for(self.model, self.settings, self._phase(), epochs * self.steps)
-            self.model.optimizer.build(self.model.trainable_variables)
+            tail = self.features.tail if self.features else None
+            network.compile_for(self.model, self.settings, self._phase(), epochs * self.steps, tail)
+            self.trained.optimizer.build(self.trained.trainable_variables)
             if self.distribution:  # Keras builds its metrics from the shape of a batch; a distributed one has none
                 picture, label = self.train[0][:1].astype(np.float32), self.train[1][:1, np.newaxis].astype(np.float32)
                 self.model.test_on_batch(picture, label, sample_weight=np.ones(1, np.float32))
 
     def _variables(self) -> list[Any]:
         # model.variables holds the weights and the seeds of dropout, and may hold metrics too: keep each variable once.
-        metrics = [variable for metric in self.model.metrics for variable in metric.variables]
-        variables = [*self.model.variables, *self.model.optimizer.variables, *metrics]
+        metrics = [variable for metric in self.trained.metrics for variable in metric.variables]
+        variables = [*self.model.variables, *self.trained.optimizer.variables, *metrics]
         return list({id(variable): variable for variable in variables}.values())
 
     def _restore(self) -> None:
@@ -141,7 +148,7 @@ class TrainingLoop:
         progress = self.progress
         clock = time.monotonic()
         for pixels, labels, weights in self._batches():
-            loss = float(self.model.train_on_batch(pixels, labels, sample_weight=weights))
+            loss = float(self.trained.train_on_batch(pixels, labels, sample_weight=weights))
             if not math.isfinite(loss):
                 raise TrainingError("the loss is not finite; train again with a lower --learning-rate")
             progress.batch, progress.step = progress.batch + 1, progress.step + 1
@@ -159,6 +166,8 @@ class TrainingLoop:
 
     def _batches(self) -> Iterable[Any]:
         progress, distribution = self.progress, self.distribution
+        if self.features:
+            return self.features.batches(progress.epoch, progress.batch)
         # A GPU that gets no picture of a smaller last batch would make the loss NaN.
         batches = augment.epoch_batches(
             *self.train, self.settings, progress.epoch, skip=progress.batch, drop_remainder=distribution is not None
@@ -178,17 +187,23 @@ class TrainingLoop:
         """Move the average towards the weights, faster in the first steps, because the early weights are poor."""
         weights, step = self._weights(), self.progress.step
         share = 1 - min(self.settings.average, step / (step + 9))
-        if not self.average:
-            self.average = weights
-        self.average = [old + np.float32(share) * (new - old) for old, new in zip(self.average, weights, strict=True)]
+        # old + share * (new - old), computed in the copy of the new weights; there is no old average at the first step
+        for old, new in zip(self.average, weights, strict=bool(self.average)):
+            new -= old
+            new *= np.float32(share)
+            new += old
+        self.average = weights
 
     def _validate(self) -> dict[str, float]:
         """The validation metrics of the averaged weights; the model keeps its own weights."""
         weights = self._weights()
         self._set_weights(self.average)
-        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
+        if self.features:
+            logits = self.features.validation_logits(VALIDATION_BATCH)
+        else:
+            logits = self.model.predict(self.validation[0], batch_size=VALIDATION_BATCH, verbose=0)[:, 0]
         self._set_weights(weights)
-        return validation_metrics(self.validation[1], logits + self.prior, self.settings)
+        return validation_metrics(self.validation[1], logits.astype(np.float64) + self.prior, self.settings)
 
     def _checkpoint_or_stop(self) -> None:
         stop = self.should_stop()

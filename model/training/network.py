@@ -65,8 +65,12 @@ def trainable_state(model: keras.Model, settings: TrainSettings) -> list[keras.V
     return [variable for variable in model.weights if id(variable) not in excluded]
 
 
-def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: int) -> None:
+def compile_for(
+    model: keras.Model, settings: TrainSettings, phase: int, steps: int, tail: keras.Model | None = None
+) -> None:
     """Compile for one phase of `steps` optimizer steps: loss, optimizer and learning rate schedule.
+
+    tail: the part of the network that is trained in its place, if that is split.
 
     The rate rises linearly for the share `warmup` of the steps, then decays along half a cosine to a hundredth of
     its peak (Loshchilov & Hutter 2017). It depends on the optimizer's step counter alone, so resuming is exact.
@@ -82,7 +86,9 @@ def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: 
         warmup_steps=warmup_steps,
     )
     # XLA stays off: it is not deterministic with all operations that are used here.
-    model.compile(optimizer=_optimizer(settings.optimizer, rate), loss=_loss(settings.loss), jit_compile=False)
+    (tail or model).compile(
+        optimizer=_optimizer(settings.optimizer, rate), loss=_loss(settings.loss), jit_compile=False
+    )
 
 
 def _optimizer(name: str, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:

@@ -20,8 +20,9 @@ from model.data.dataset import DataSet
 from model.evaluation import plots
 from model.run_dir import BEST, BUNDLE, CHECKPOINTS
 from model.settings import TrainSettings
-from model.training import devices, loop, network
+from model.training import devices, features, loop, network
 from model.training.checkpoint import Checkpoints
+from model.training.errors import Stopped
 from model.training.loop import Progress
 from model.training.observer import Observer
 from model.training.reporter import Reporter
@@ -58,14 +59,30 @@ def train_and_bundle(
         observer.on_step(progress, steps)
 
     checkpoints = Checkpoints(out / CHECKPOINTS, fingerprint, on_saved=observer.on_checkpoint)
+    kept = None if distribution else features.of_run(model, settings, *parts, out)
     training = loop.TrainingLoop(
-        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step=on_step, should_stop=should_stop
+        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept
     )
     observer.on_phase("train")
-    progress = training.run()
+    progress = _run(training, kept)
     observer.on_phase("evaluate")
     build_bundle(model, settings, dataset, progress, options, description)
     reporter.line(f"epoch {progress.best_epoch + 1} was the best; bundle in {out / BUNDLE}")
+
+
+def _run(training: loop.TrainingLoop, kept: features.Features | None) -> Progress:
+    """Train, and remove the kept features unless the run was stopped: a resumed run uses them."""
+    try:
+        progress = training.run()
+    except Stopped:
+        raise
+    except BaseException:
+        if kept:
+            kept.remove()
+        raise
+    if kept:
+        kept.remove()
+    return progress
 
 
 def build_bundle(

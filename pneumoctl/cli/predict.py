@@ -13,10 +13,11 @@ from model.serving.prediction import Choices, OutsideUse, Scoring
 from pneumoctl.cli.invocation import invocation, output_options
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import find_files, report, score
+from pneumoctl.scoring import find_files, report, score, worker_pool
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
-from pneumoctl.scoring.score import FileResult
+from pneumoctl.scoring.score import FileResult, Model
+from pneumoctl.scoring.worker_pool import WorkerPool
 from pneumoctl.stack import settings
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
@@ -75,20 +76,20 @@ def predict(
     Not a medical device.
 
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
-    precedence over 6); 1 every picture failed; 2 usage error.
+    precedence over 6); 1 every picture failed; 2 usage error; 5 another pneumoctl uses the file of --resume.
     """
     local = _Local(model, explain, operating_point, threshold)
     _check_together(csv, remote, local)
     inputs = find_files.find(paths)
-    jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
+            jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES)
             scorer, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
+            record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
+            stream = score.score_all(inputs.files, record.scorer(scorer) if record else scorer, jobs)
         else:
-            scorer, scoring = _here(local, config, jobs)
-        if resume:
-            scorer = cleanup.enter_context(ResumeFile(resume, scoring)).scorer(scorer)
-        outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
+            stream = _scored_here(inputs.files, _model(local, config, jobs, len(inputs.files)), resume, cleanup)
+        outcomes = list(_shown(stream, inputs.files, csv))
     counts = report.summary(outcomes, inputs.skipped)
     _print_end(outcomes, counts, csv)
     return report.exit_code(counts, fail_on_positive)
@@ -118,15 +119,24 @@ def _check_together(csv: bool, remote: bool, local: _Local) -> None:
         raise PneumoError(message, "pneumoctl predict --help", Exit.USAGE)
 
 
-def _here(local: _Local, config: Path | None, jobs: int) -> tuple[Scorer, Scoring]:
-    """A scorer on this machine, with the bundle of --model, or the one in the settings, or the shipped one."""
+def _model(local: _Local, config: Path | None, jobs: int | None, files: int) -> Model:
+    """The bundle of --model, or the one in the settings, or the shipped one; `files` is the number of files."""
     chosen = settings.load({}, config, os.environ)
     configured = Path(chosen.model).expanduser() if chosen.model else None
+    each = score.HERE_BYTES if files < worker_pool.MANY else worker_pool.PROCESS_BYTES
     choices = Choices(cast(OutsideUse, chosen.outside_use), local.operating_point, local.threshold)
-    scorer, scoring, point = score.local_scorer(local.model or configured, jobs, local.explain, choices)
+    return Model(local.model or configured, jobs or score.default_jobs(files, each), local.explain, choices)
+
+
+def _scored_here(files: list[str], model: Model, resume: Path | None, cleanup: ExitStack) -> Iterator[FileResult]:
+    """The outcomes of files that are scored on this machine, many of them in worker processes."""
+    scorer, scoring, point = score.local_scorer(*model)
     if point.described is None:
         console.warn(f"the threshold {point.threshold} was given by hand: what it finds and overlooks was not measured")
-    return scorer, scoring
+    record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
+    if len(files) >= worker_pool.MANY and model.jobs > 1:
+        return cleanup.enter_context(WorkerPool(model, scorer, record)).score_all(files)
+    return score.score_all(files, record.scorer(scorer) if record else scorer, model.jobs)
 
 
 @contextmanager

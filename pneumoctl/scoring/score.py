@@ -4,21 +4,25 @@ import errno
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from model.bundle import BundleError
 from model.serving.explain import heat_map
 from model.serving.operating_points import Point
-from model.serving.predict import DEFAULTS, Classifier
+from model.serving.predict import DEFAULTS, Classifier, Prepared
 from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
 # The peak memory of scoring one file on this machine: its bytes, what decoding adds (model.images.WORKING_BYTES), and
@@ -36,8 +40,17 @@ class FileResult:
     error: str | None = None
 
 
+class Model(NamedTuple):
+    """The arguments of `local_scorer`."""
+
+    directory: Path | None
+    jobs: int
+    explain: Path | None
+    choices: Choices = DEFAULTS
+
+
 def default_jobs(files: int, each: int = HERE_BYTES) -> int:
-    """The number of threads for `files` files: one a core, at most one a file, within half the free memory.
+    """The number of threads or processes: one a core, at most one a file, within half the free memory.
 
     `each` is the peak memory of one file in bytes.
     """
@@ -65,10 +78,11 @@ def free_memory() -> int:
 
 def local_scorer(
     directory: Path | None, jobs: int, explain: Path | None, choices: Choices = DEFAULTS
-) -> tuple[Scorer, Scoring, Point]:
+) -> tuple["LocalScorer", Scoring, Point]:
     """A scorer on this machine, what it depends on, and its operating point or threshold.
 
-    Overlays go to the folder `explain`, named by prediction.
+    jobs: how many pictures are scored at the same time, whose networks share the cores. Overlays go to the folder
+    `explain`, named by prediction.
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
     try:
@@ -83,13 +97,30 @@ def local_scorer(
     if explain:
         _make(explain)
 
-    def score(content: bytes, file: str) -> Prediction:
-        prediction, picture = classifier.examine(content, file)
-        if explain and prediction["finding"] and picture:
-            _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
-        return prediction
+    return LocalScorer(classifier, explain), scoring, point
 
-    return score, scoring, point
+
+class LocalScorer:
+    """Scores on this machine: at once, or in two steps, which `Classifier.prepare` explains."""
+
+    def __init__(self, classifier: Classifier, explain: Path | None) -> None:
+        self._classifier, self.explain = classifier, explain
+
+    def __call__(self, content: bytes, file: str) -> Prediction:
+        """The prediction of a file's bytes."""
+        return self.finish(self.prepare(content, file))
+
+    def prepare(self, content: bytes, file: str) -> Prepared:
+        """Do what comes before the network; the picture is kept only for a heat map."""
+        prepared = self._classifier.prepare(content, file)
+        return prepared if self.explain else prepared._replace(picture=None)
+
+    def finish(self, prepared: Prepared) -> Prediction:
+        """The prediction of a prepared file, and its heat map in the folder `explain`."""
+        prediction = self._classifier.finish(prepared)
+        if self.explain and prediction["finding"] and prepared.picture:
+            _draw_overlay(self._classifier, prepared.picture.grey, self.explain / f"{prediction['id']}.png")
+        return prediction
 
 
 def _make(directory: Path) -> None:
@@ -110,16 +141,21 @@ def _missing(error: ImportError) -> PneumoError:
 
 
 def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[FileResult]:
-    """Score every file and yield the outcomes in the order of the files, with few files in memory at a time."""
+    """Score every file in threads and yield the outcomes in the order of the files, with few files in memory."""
+    return in_order(files, partial(score_file, scorer), jobs)
+
+
+def in_order(items: Iterable[Item], function: Callable[[Item], Result], jobs: int) -> Generator[Result, None, None]:
+    """The results of a function in the order of its items, computed in `jobs` threads, few of them ahead."""
     if jobs == 1:
-        yield from (_score(scorer, file) for file in files)
+        yield from map(function, items)
         return
 
     pool = ThreadPoolExecutor(jobs)
-    waiting: deque[Future[FileResult]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
-        for file in files:
-            waiting.append(pool.submit(_score, scorer, file))
+        for item in items:
+            waiting.append(pool.submit(function, item))
             if len(waiting) > jobs:
                 yield waiting.popleft().result()
         while waiting:
@@ -128,25 +164,38 @@ def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[FileR
         pool.shutdown(cancel_futures=True)
 
 
-def _score(scorer: Scorer, file: str) -> FileResult:
+def score_file(scorer: Scorer, file: str) -> FileResult:
+    """Read and score a file; whatever fails is the error of this file."""
+    document, error = attempt(lambda: scorer(read(file), file))
+    return FileResult(file, document and as_document_of(file, document), error)
+
+
+def as_document_of(file: str, document: Prediction) -> Prediction:
+    """A copy of the document with this name of its file."""
+    document = document.copy()
+    document["file"] = file
+    return document
+
+
+def attempt(function: Callable[[], Result]) -> tuple[Result | None, str | None]:
+    """The result of a function that reads or scores a file, or None and why it failed."""
     try:
-        document = scorer(_read(file), file).copy()
-        document["file"] = file
-        return FileResult(file, document)
+        return function(), None
     except PneumoError as error:
-        return FileResult(file, None, error.message)
+        return None, error.message
     except OSError as error:
-        return FileResult(file, None, f"the result cannot be written: {error.strerror or error}")
+        return None, f"the result cannot be written: {error.strerror or error}"
     except MemoryError:
-        return FileResult(file, None, "too large for this machine's memory")
+        return None, "too large for this machine's memory"
     except ArithmeticError as error:
-        return FileResult(file, None, str(error))
+        return None, str(error)
     except ImportError as error:
         missing = _missing(error)
-        return FileResult(file, None, f"{missing.message}: {missing.hint}")
+        return None, f"{missing.message}: {missing.hint}"
 
 
-def _read(file: str) -> bytes:
+def read(file: str) -> bytes:
+    """The bytes of a file, or of stdin. Raises PneumoError if it cannot be read or is too large."""
     try:
         if file == STDIN:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)

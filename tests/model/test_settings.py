@@ -35,6 +35,7 @@ from model.settings import SettingsError, TrainSettings, choose
         ("head_epochs", 21),
         ("unfrozen", 1000),
         ("patience", "8"),
+        ("views", -1),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line_that_names_it(name: str, value: object) -> None:
@@ -53,6 +54,13 @@ def test_imagenet_weights_are_for_resnet50_only() -> None:
 def test_settings_come_back_from_json_as_they_were() -> None:
     settings = TrainSettings(arch="resnet50", dense=(256, 64), learning_rate=3e-4, mirror=True)
     assert TrainSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_settings_of_a_run_from_before_there_were_views_have_none() -> None:
+    settings = TrainSettings(arch="resnet50")
+    earlier = {name: value for name, value in settings.to_dict().items() if name != "views"}
+    assert TrainSettings.from_dict(earlier) == settings and settings.views == 0
+    assert (choose(arch="resnet50").views, choose(arch="dag").views) == (4, 0)
 
 
 @pytest.mark.parametrize("change", [{"momentum": 0.9}, {"seed": None}])

@@ -55,7 +55,11 @@ def test_an_unexpected_crash_is_a_failed_run(order: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(train, "train", raising(MemoryError("a large one")))
 
     code, end = carried_out(order)
-    assert (code, end["why"], end["message"]) == (1, "failed", "MemoryError: a large one")
+    assert (code, end["why"], end["message"]) == (
+        1,
+        "failed",
+        "unexpected error, see its log (MemoryError: a large one)",
+    )
 
 
 def test_a_signal_before_anything_is_trained_is_a_stop(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +96,7 @@ def test_arguments_that_cannot_be_followed_are_usage(order: Path, words: list[st
 
 def test_without_an_order_no_run_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert host_run.main([str(tmp_path / "none.json")]) == 2
-    assert "the order cannot be read" in capsys.readouterr().err
+    assert "the order is damaged or cannot be read" in capsys.readouterr().err
 
 
 def full(*_: object) -> None:
@@ -139,6 +143,18 @@ def test_the_upload_ends_in_time_with_a_slow_bucket(
 
     assert upload_results(order) == 1
     assert json.loads(bucket.get("end.json") or b"")["missed"] == ["the rest: no time left"]
+
+
+def test_kept_features_are_not_uploaded(order: Path, bucket: Bucket) -> None:
+    """A stopped run keeps some gigabytes of them, and the GPU host stays on while it uploads."""
+    out = order.parent / "runs" / RUN / "out"
+    saved(out, 3)
+    (out / "features").mkdir()
+    (out / "features" / "view-0.rows").write_bytes(b"large")
+    (out / "train.log").write_text("stopped")
+
+    assert upload_results(order) == 0
+    assert bucket.get("train.log") == b"stopped" and bucket.get("features/view-0.rows") is None
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -192,3 +192,11 @@ def test_film_of_the_wrong_polarity_is_caught(real: dict[str, Any], data_root: P
 def test_drawings_pass_for_real_films(real: dict[str, Any]) -> None:
     for seed in (*range(20), 7):
         refuse.check(picture(phantom.draw(seed, 512, seed % 2 == 1)), real["block"])
+
+
+def test_the_entropy_is_that_of_64_equal_ranges() -> None:
+    grey = phantom.draw(5, 300, opacity=True)
+    shares = np.histogram(np.asarray(grey.resize((128, 128), 2)), bins=64, range=(0, 256))[0] / 128**2
+    shares = shares[shares > 0]
+    measured = refuse.statistics(grey, 0.0)[refuse.NAMES.index("entropy")]
+    assert measured == -(shares * np.log2(shares)).sum()

@@ -147,3 +147,15 @@ def test_turning_the_film_brings_no_black_corners() -> None:
     numbers[0, [0, 3, 18, 19]] = (1, 1, -1, 1)  # turned and smaller, no box, all of the strength
     augmented = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
     assert augmented.numpy().min() > 100
+
+
+def test_views_come_back_in_turn(films: tuple[np.ndarray, np.ndarray]) -> None:
+    """By sample, because the order of an epoch is its own."""
+
+    def pictures(epoch: int, views: int) -> np.ndarray:
+        parts = [batch[0] for batch in batches(films, settings(views=views), epoch)]
+        return np.concatenate(parts)[np.argsort(augment.order(len(films[1]), 5, epoch))]
+
+    assert np.array_equal(pictures(0, 2), pictures(2, 2)) and np.array_equal(pictures(1, 2), pictures(3, 2))
+    assert not np.array_equal(pictures(0, 2), pictures(1, 2))
+    assert not np.array_equal(pictures(0, 0), pictures(2, 0))

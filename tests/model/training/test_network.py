@@ -1,6 +1,7 @@
 """The network: preprocessing in the graph, frozen layers, the decay of the learning rate, and initial weights."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.settings import SettingsError, TrainSettings, choose
-from model.training import network
+from model.training import frozen, network
 
 HEAD = {"dense1", "dense1_norm", "logit"}
 
@@ -107,6 +108,20 @@ def test_the_averaged_variables_are_the_trainable_ones(
     frozen = TrainSettings(**{**settings.to_dict(), "unfrozen": 0})
     assert {variable.path.split("/")[0] for variable in network.trainable_state(model, frozen)} == HEAD
     assert len(network.trainable_state(dag, choose())) == len(dag.weights)
+
+
+def test_the_network_is_split_where_its_frozen_layers_end(resnet: tuple[keras.Model, TrainSettings]) -> None:
+    model, settings = resnet
+    front, tail = frozen.split(model, settings)
+    assert [output.shape[1:] for output in front.outputs] == [(2, 2, 512), (2, 2, 2048)]
+    pictures = films(3, 64)
+    whole = model.predict_on_batch(pictures)
+    assert np.allclose(tail.predict_on_batch(front.predict_on_batch(pictures)), whole, rtol=1e-4)
+    for phase in (1, 2):
+        network.set_trainable(model, settings, phase)
+        pairs = zip(tail.trainable_variables, model.trainable_variables, strict=True)
+        assert all(one is other for one, other in pairs)
+    assert frozen.split(model, replace(settings, unfrozen=175)) is None
 
 
 def test_phase_two_learns_at_a_tenth_of_the_rate(resnet: tuple[keras.Model, TrainSettings]) -> None:

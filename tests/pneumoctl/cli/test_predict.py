@@ -1,6 +1,7 @@
 """`pneumoctl predict` as a user runs it: output, exit codes, heat maps, --resume and --remote."""
 
 import csv
+import fcntl
 import io
 import json
 from pathlib import Path
@@ -167,6 +168,17 @@ def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
     assert {path.name for path in maps.iterdir()} == expected and len(expected) == 2
     with Image.open(maps / expected.pop()) as drawn:
         assert drawn.mode == "RGB" and drawn.width == 512 < drawn.height  # enlarged, with a legend
+
+
+def test_a_file_to_resume_that_another_process_uses_ends_with_5(
+    predict: Any, ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "done.jsonl"
+    with record.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert predict(ward, "--json", "--resume", record) == Exit.LOCKED
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == Exit.LOCKED
+    assert record.read_bytes() == b""
 
 
 def test_resumed_run_scores_only_what_is_missing(

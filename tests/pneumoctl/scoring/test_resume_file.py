@@ -2,16 +2,20 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model.serving.prediction import Scoring
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import score_all
 from tests.predictions import EARLIER, FINDING
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -153,3 +157,38 @@ def test_our_own_line_may_be_cut_off_anywhere(tmp_path: Path, length: int) -> No
 def test_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="No such file"), ResumeFile(tmp_path / "no" / "out.jsonl", Scoring("v1")):
         pass
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from model.serving.prediction import Scoring
+from pneumoctl.scoring.resume_file import ResumeFile
+with ResumeFile(Path(sys.argv[1]), Scoring("v1")):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_file_in_use_is_refused_until_its_process_is_killed(tmp_path: Path) -> None:
+    """Two processes with one file scored every picture twice, and recorded both."""
+    out = tmp_path / "out.jsonl"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, cwd=ROOT) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == b"held\n"
+            with pytest.raises(PneumoError, match="another pneumoctl") as refused, ResumeFile(out, Scoring("v1")):
+                pass
+            assert refused.value.code == Exit.LOCKED
+        finally:
+            other.kill()
+    with ResumeFile(out, Scoring("v1")):
+        pass
+
+
+def test_an_incomplete_line_of_a_process_that_is_writing_is_not_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with ResumeFile(out, Scoring("v1")):
+        out.write_bytes(b'{"sha256": "0123')
+        with pytest.raises(PneumoError), ResumeFile(out, Scoring("v1")):
+            pass
+        assert out.read_bytes() == b'{"sha256": "0123'

@@ -1,0 +1,150 @@
+"""Score many files in worker processes, because threads of one process wait for the interpreter lock of each other."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from stat import S_ISREG
+from typing import Self, cast
+
+from pneumoctl.scoring.resume_file import ResumeFile, Scorer
+from pneumoctl.scoring.score import HERE_BYTES, FileResult, Model, in_order, score_file
+from pneumoctl.scoring.worker import Answer, Request, sent
+
+MANY = 64  # files; for fewer, starting processes takes longer than threads lose
+PROCESS_BYTES = HERE_BYTES + 100_000_000  # a process has an interpreter and a network of its own
+# Of a batch: large enough that messages take no time, small enough that results appear steadily.
+_FILES, _BYTES = 8, 4_000_000
+_ROOT = Path(__file__).parents[2]
+
+
+class WorkerPool:
+    """Worker processes that score files; `here` scores what only this process can read: stdin, pipes, devices.
+
+    record: where predictions are saved, or None. The processes end with this one, however it ends: then their stdin
+    ends. They get no Ctrl-C from the terminal; the pool ends them after the batch that they work on.
+    """
+
+    def __init__(self, model: Model, here: Scorer, record: ResumeFile | None) -> None:
+        self._model, self._record = model, record
+        self._here = record.scorer(here) if record else here
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._started: list[_Process] = []
+        self._batches: Generator[list[FileResult], None, None] | None = None
+
+    def __enter__(self) -> Self:
+        for _ in range(self._model.jobs):
+            self._start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._batches is not None:
+            self._batches.close()  # first, because its threads use the processes
+        for process in self._started:
+            process.end()
+
+    def score_all(self, files: Iterable[str]) -> Iterator[FileResult]:
+        """Score every file and yield the outcomes in the order of the files, a batch in each process at a time."""
+        self._batches = in_order(_batches(files), self._score, self._model.jobs)
+        return chain.from_iterable(self._batches)
+
+    def _start(self) -> None:
+        process = _Process(self._model)
+        self._started.append(process)
+        self._idle.put(process)
+
+    def _score(self, batch: list[str]) -> list[FileResult]:
+        if not _is_regular(batch[0]):
+            return [score_file(self._here, file) for file in batch]
+        process = self._idle.get()
+        answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in batch])
+        if answers is None:
+            process.end()
+            self._start()
+            error = f"the process that scored it and {len(batch) - 1} more ended ({process.ending}); try --jobs 1"
+            return [FileResult(file, None, error) for file in batch]
+        self._idle.put(process)
+        return [self._result(file, answer) for file, answer in zip(batch, answers, strict=True)]
+
+    def _result(self, file: str, answer: Answer) -> FileResult:
+        document, error, sha256 = answer["document"], answer["error"], answer["sha256"]
+        if self._record is None or sha256 is None or error is not None:
+            return FileResult(file, document, error)
+        try:
+            return FileResult(file, self._record.saved_or_append(sha256, file, document))
+        except OSError as failure:
+            return FileResult(file, None, f"the result cannot be written: {failure.strerror or failure}")
+
+
+class _Process:
+    """One worker process."""
+
+    def __init__(self, model: Model) -> None:
+        command = [sys.executable, "-P", "-m", "pneumoctl.scoring.worker"]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(os.environ),
+            start_new_session=True,
+        )
+        self._send(sent(model))
+
+    def ask(self, requests: list[Request]) -> list[Answer] | None:
+        """The answers to a batch of requests; None if the process has ended."""
+        self._send(requests)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return cast(list[Answer], json.loads(line)) if line.endswith(b"\n") else None
+
+    def _send(self, message: object) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:  # it has ended: the next answer is none
+            pass
+
+    @property
+    def ending(self) -> str:
+        """How the process ended."""
+        code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit {code}"
+
+    def end(self) -> None:
+        """Let the process end after the batch that it works on."""
+        self._process.communicate()
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker, which imports the packages that this process imports."""
+    return {**environ, "PYTHONPATH": os.pathsep.join((str(_ROOT), *filter(None, [environ.get("PYTHONPATH")])))}
+
+
+def _batches(files: Iterable[str]) -> Iterator[list[str]]:
+    """The files in order, in batches of at most _FILES files and about _BYTES; what is no regular file is alone."""
+    batch: list[str] = []
+    size = 0
+    for file in files:
+        regular = _is_regular(file)
+        if batch and not regular:
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += Path(file).stat().st_size if regular else _BYTES
+        if len(batch) == _FILES or size >= _BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _is_regular(file: str) -> bool:
+    try:
+        return S_ISREG(Path(file).stat().st_mode)
+    except OSError:  # scoring reads it again and reports the error
+        return False

@@ -1,0 +1,130 @@
+"""Compare the network of a bundle with its int8 quantization: decisions that change, size and speed.
+
+`python -m tests.bench.bench_int8 DATA [--bundle DIR] [--calibrate 200]`. DATA is the data set that the bundle was
+trained on. The validation part is measured, and training pictures calibrate the ranges; the test part is not scored.
+int8 is accepted if at most .2 % of the decisions change at every operating point and it is clearly faster.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model import bundle as bundles
+from model.data import dataset as data
+from model.serving.predict import Classifier
+from model.settings import TrainSettings, choose
+
+ACCEPTED, FASTER = 0.002, 1.2
+
+
+def quantize(network: Path, target: Path, pictures: np.ndarray) -> None:
+    """Write the network with int8 weights and uint8 activations, whose ranges `pictures` float32 [n, h, w, 1] give."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left: Iterator[np.ndarray] = iter(pictures)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            picture = next(self._left, None)
+            return None if picture is None else {"pixels": picture[np.newaxis]}
+
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(str(network), str(prepared))
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        Pictures(),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=True,  # processors without VNNI add int8 products up in 16 bits
+        weight_type=quantization.QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+    )
+
+
+def session(network: Path) -> Any:
+    """The network in ONNX Runtime on one core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+
+
+def measure(sessions: dict[str, Any], pictures: np.ndarray, rounds: int) -> tuple[dict[str, np.ndarray], float]:
+    """The logits of both networks, and how many times as fast int8 is by processor time; they take turns."""
+    logits = {
+        name: np.concatenate([one.run(["logit"], {"pixels": picture[np.newaxis]})[0][:, 0] for picture in pictures])
+        for name, one in sessions.items()
+    }
+    ratios = []
+    for _ in range(rounds):
+        seconds = {}
+        for name, one in sessions.items():
+            started = time.process_time()
+            for picture in pictures[:50]:
+                one.run(["logit"], {"pixels": picture[np.newaxis]})
+            seconds[name] = time.process_time() - started
+        ratios.append(seconds["float32"] / seconds["int8"])
+    return logits, statistics.median(ratios)
+
+
+def main() -> None:
+    """Quantize, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--bundle", type=Path, default=bundles.pretrained())
+    parser.add_argument("--calibrate", type=int, default=200, help="training pictures")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    bundle = bundles.load(options.bundle)
+    settings = TrainSettings.from_dict({**choose().to_dict(), **bundle.manifest["settings"]})
+    parts = data.split(data.load(options.data), settings.validation_share, settings.seed)
+    every = len(parts.part("train")) // options.calibrate
+    chosen = parts.part("train")[::every][: options.calibrate]
+    calibration, _ = data.arrays(chosen, bundle.height, bundle.width)
+    validation, labels = data.arrays(parts.part("validation"), bundle.height, bundle.width)
+    network = bundle.directory / bundles.NETWORK
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        quantize(network, target, calibration.astype(np.float32))
+        sizes = [path.stat().st_size / 1e6 for path in (network, target)]
+        sessions = {"float32": session(network), "int8": session(target)}
+        logits, faster = measure(sessions, validation.astype(np.float32), options.rounds)
+    report(Classifier(bundle), logits, labels, faster)
+    print(f"size: {sizes[0]:.2f} MB as float32, {sizes[1]:.2f} MB as int8")
+
+
+def report(classifier: Classifier, logits: dict[str, np.ndarray], labels: np.ndarray, faster: float) -> None:
+    """Print the decisions that change at each operating point, the AUC and the verdict."""
+    from sklearn.metrics import roc_auc_score
+
+    bundle = classifier.bundle
+    probabilities = {name: 1 / (1 + np.exp(-values / bundle.temperature)) for name, values in logits.items()}
+    points = bundle.manifest.get("operating_points", {"balanced": {"threshold": bundle.threshold}})
+    shares = []
+    for name, point in points.items():
+        called = {kind: values >= point["threshold"] for kind, values in probabilities.items()}
+        changed = int((called["float32"] != called["int8"]).sum())
+        shares.append(changed / len(labels))
+        print(f"{name}: {changed} of {len(labels)} decisions change: {shares[-1]:.2%}")
+    for name, values in logits.items():
+        print(f"AUC on validation, {name}: {roc_auc_score(labels, values):.4f}")
+    difference = np.abs(probabilities["float32"] - probabilities["int8"])
+    print(f"probabilities differ by {difference.mean():.4f} on average, {difference.max():.4f} at most")
+    print(f"speed of the network, one core: int8 is {faster:.2f} x as fast")
+    accepted = max(shares) <= ACCEPTED and faster >= FASTER
+    print(f"at most {ACCEPTED:.1%} changed and {FASTER} x as fast: {'met' if accepted else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Scoring many files in worker processes: the same results in the same order, and no process that stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from model import phantom
+from pneumoctl.errors import Exit
+from pneumoctl.scoring import worker_pool
+from pneumoctl.scoring.resume_file import ResumeFile
+from pneumoctl.scoring.score import FileResult, Model, local_scorer, score_all
+from pneumoctl.scoring.worker_pool import WorkerPool
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> list[str]:
+    """32 paths: drawings, of which some are damaged or no pictures, one that is missing, and a pipe's name."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    names = [folder / f"{number:02d}.png" for number in range(32)]
+    for number, name in enumerate(names):
+        content = phantom.png(100 + number, 96, opacity=number % 2 == 0)
+        name.write_bytes(content[:700] if number % 7 == 3 else b"no picture" if number % 7 == 5 else content)
+    names[9].unlink()
+    return [str(name) for name in names]
+
+
+@pytest.fixture
+def model(tiny_bundle: Path) -> Model:
+    return Model(tiny_bundle, 2, None)
+
+
+def comparable(results: list[FileResult]) -> list[Any]:
+    """The results without what differs each time."""
+    left_out = ("created", "elapsed_ms")
+    documents = [
+        result.document and {k: v for k, v in result.document.items() if k not in left_out} for result in results
+    ]
+    return [(result.file, document, result.error) for result, document in zip(results, documents, strict=True)]
+
+
+def test_results_are_those_of_one_thread_bit_by_bit(films: list[str], model: Model) -> None:
+    scorer, _, _ = local_scorer(*model)
+    expected = comparable(list(score_all(films, scorer, jobs=1)))
+    with WorkerPool(model, scorer, None) as pool:
+        assert comparable(list(pool.score_all(films))) == expected
+    kinds = [(document and document["refusal"] is None, error is None) for _, document, error in expected]
+    assert {(True, True), (False, True), (None, False)} == set(kinds)
+
+
+def test_what_only_this_process_can_read_is_scored_here(films: list[str], model: Model) -> None:
+    reader, writer = os.pipe()  # the number means nothing in another process
+    os.write(writer, Path(films[0]).read_bytes())
+    os.close(writer)
+    scorer, _, _ = local_scorer(*model)
+    with WorkerPool(model, scorer, None) as pool:
+        results = list(pool.score_all([films[0], f"/dev/fd/{reader}", films[1]]))
+    os.close(reader)
+    assert [result.error for result in results] == [None] * 3
+    assert results[1].document["probability"] == results[0].document["probability"]
+
+
+def test_saved_predictions_are_not_made_again(films: list[str], model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    scorer, scoring, _ = local_scorer(*model)
+    with ResumeFile(out, scoring) as record, WorkerPool(model, scorer, record) as pool:
+        first = list(pool.score_all(films[:20]))
+    Path(films[0]).write_bytes(phantom.png(7, 96))
+    with ResumeFile(out, scoring) as record, WorkerPool(model, scorer, record) as pool:
+        second = list(pool.score_all(films))
+        assert record.reused == 18  # without the changed and the missing file
+    assert second[1:20] == first[1:] and second[0].document["id"] != first[0].document["id"]
+    lines = [json.loads(line)["file"] for line in out.read_text().splitlines()]
+    assert sorted(lines) == sorted([*(film for film in films if film != films[9]), films[0]])
+
+
+def test_a_killed_process_is_an_error_of_its_files_alone(films: list[str], model: Model) -> None:
+    scorer, _, _ = local_scorer(*model)
+    with WorkerPool(model, scorer, None) as pool:
+        killed = next(child for child in psutil.Process().children() if "pneumoctl.scoring.worker" in child.cmdline())
+        killed.kill()
+        results = list(pool.score_all(films))
+    errors = [result for result in results if result.error and "signal 9" in result.error]
+    assert [result.file for result in results] == films
+    assert 1 <= len(errors) <= worker_pool._FILES and not any(result.document for result in errors)
+    assert not [child for child in psutil.Process().children() if "pneumoctl.scoring.worker" in child.cmdline()]
+
+
+def test_batches_are_small(tmp_path: Path) -> None:
+    sizes = [10] * 20 + [3_000_000] * 3
+    files = [str(tmp_path / f"{number:02d}") for number in range(len(sizes))]
+    for file, size in zip(files, sizes, strict=True):
+        with Path(file).open("wb") as stream:
+            stream.truncate(size)
+    assert [len(batch) for batch in worker_pool._batches(files)] == [8, 8, 6, 1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
+def test_no_process_outlives_an_ended_command(number: int, code: int, tiny_bundle: Path, tmp_path: Path) -> None:
+    for file in range(worker_pool.MANY):
+        (tmp_path / f"{file:03d}.png").write_bytes(phantom.png(file, 96))
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: the command waits there
+    command = [sys.executable, "-m", "pneumoctl", "predict", str(tmp_path), str(tmp_path / "pipe")]
+    words = ["--model", str(tiny_bundle), "--jobs", "2", "--csv"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, *words], cwd=ROOT, text=True, **streams) as process:  # type: ignore[call-overload]
+        for _ in range(worker_pool.MANY // 2):
+            assert process.stdout.readline()
+        workers = psutil.Process(process.pid).children()
+        assert len(workers) == 2
+        writer = os.open(tmp_path / "pipe", os.O_RDWR)  # its reader is a thread, which ends with its input
+        process.send_signal(number)
+        os.close(writer)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == code and "Traceback" not in error
+    _, alive = psutil.wait_procs(workers, timeout=120)
+    assert alive == []
