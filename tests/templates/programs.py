@@ -30,7 +30,9 @@ def program(name: str) -> str:
 
 def checker(name: str) -> str:
     """A checking program in a separate environment below CHECKERS; the test is skipped without it."""
-    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
+    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": "observatory/node_modules"}.get(
+        name, f"bin/{name}"
+    )
     if not path.exists():
         pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
     return str(path)

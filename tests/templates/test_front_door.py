@@ -108,7 +108,7 @@ def test_sslyze_would_find_more(folder: Path, tmp_path: Path, page: Upstream) ->
 
 def observed(front: Front, login: str = "") -> dict:
     """The result of the Observatory's own program for the site."""
-    program = Path(checker("observatory")) / "node_modules/@mdn/mdn-http-observatory/src/scan.js"
+    program = Path(checker("observatory")) / "@mdn/mdn-http-observatory/src/scan.js"
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(front.directory / "certificate.pem")}
     argv = [checker("node"), program, f"{login}127.0.0.1"]
     result = subprocess.run(argv, text=True, capture_output=True, env=environment, cwd=front.directory)
