@@ -133,7 +133,7 @@ def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) ->
 def test_every_command_on_a_stack_is_hinted_with_it() -> None:
     """A hint with any verb, typed as printed, acts on the stack of the error."""
     for name, command in commands():
-        takes_it = any("--stack" in parameter.opts for parameter in command.params)
+        takes_it = any("--stack" in parameter.opts and not parameter.hidden for parameter in command.params)
         expected = f"pneumoctl {name} --stack x" if takes_it else f"pneumoctl {name}"
         assert _with_stack(f"pneumoctl {name}", ["status", "--stack", "x"]) == expected
     assert _with_stack("pneumoctl model ls, or pneumoctl nothing like it", ["ls", "--stack=x"]) == (

@@ -106,7 +106,7 @@ def test_an_endpoint_that_is_not_a_url_is_exit_7(
 def test_without_a_region_the_hint_names_the_command_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert pneumoctl(["gpu", verb, "--stack", "another"]) == 2
     error = capsys.readouterr().err
-    assert "no AWS region is set" in error and f"pneumoctl gpu {verb} --stack NAME --region REGION" in error
+    assert "no AWS region is set" in error and f"pneumoctl gpu {verb} --stack another --region REGION" in error
 
 
 def test_a_region_that_aws_does_not_have_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
