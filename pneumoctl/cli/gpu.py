@@ -12,7 +12,7 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
-from pneumoctl.gpu.stop import confirming, unlisted
+from pneumoctl.gpu.stop import confirming, requiring_answer, unlisted
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context, tagged
@@ -169,7 +169,8 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
     if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
         raise PneumoError("cancelled: the GPU host was not started", f"pneumoctl gpu guard --drill {drill} --yes")
     with stack.gpu_locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
-        host = training_host(aws, stack)
+        with requiring_answer(aws, stack.name, stack.may_have_training_host):
+            host = training_host(aws, stack)
         act.begin(audit.plan_digest(drill))
         seen = guards.drill(aws, stack, host, drill)
     console.result({"stack": stack.name, **seen})
