@@ -58,7 +58,8 @@ def _reached(invocation: Invocation, command: str) -> AbstractContextManager[Aws
 def status(invocation: Invocation) -> int:
     """Show whether the stack's GPU costs money, and until when at most.
 
-    With --stack and --region, AWS credentials suffice: the stack may be one that another machine made.
+    With --stack and --region, AWS credentials suffice: the stack may be one that another machine made, whatever this
+    machine has under its name.
 
     Exit code 7 if it runs without a lease, which is what limits its time, or if AWS does not say.
     """
@@ -80,7 +81,8 @@ def stop(invocation: Invocation) -> int:
     """Stop the stack's GPU now and prove that it is off.
 
     Does not ask, and takes no lock. With --stack and --region, AWS credentials suffice: the stack may be one that
-    another machine made. A run keeps only its last checkpoint; `pneumoctl runs cancel` saves one first.
+    another machine made, whatever this machine has under its name. A run keeps only its last checkpoint;
+    `pneumoctl runs cancel` saves one first.
 
     Exit code 7 if the GPU is not confirmed stopped.
     """
