@@ -107,8 +107,10 @@ def root(
 
 
 def takes(words: tuple[str, ...], option: str) -> bool:
-    """Whether a command has an option. `words`: COMMAND or GROUP COMMAND. False if there is no such command."""
+    """Whether a command has an option that its help shows. `words`: COMMAND or GROUP COMMAND, which need not exist."""
     command: Any = get_group(app)
     for word in words:
         command = command.get_command(None, word) if hasattr(command, "get_command") else None
-    return command is not None and any(option in parameter.opts for parameter in command.params)
+    return command is not None and any(
+        option in parameter.opts and not getattr(parameter, "hidden", False) for parameter in command.params
+    )

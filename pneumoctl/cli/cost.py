@@ -17,15 +17,18 @@ def cost(invocation: Invocation) -> int:
     """Show what the stack costs (aws).
 
     An estimate: list prices times hours. The output says what it leaves out. Before the first `up`: what it will cost.
+
+    Exit code 7 if the stack has a GPU host and AWS does not answer: whether it is on is not known.
     """
     settings, stack = invocation
     if not stack.target and settings.target == "aws":
         return _of_plan(settings, stack)
     stack.require_aws("it costs nothing")
-    aws, _ = context.login(settings, stack)
-    orphans.start_alarm(aws)
-    list_prices = prices.current(aws, {instance.type for instance in aws.instances(settings.stack)})
-    billed = spending.billed(aws, settings.stack, list_prices)
+    with context.asking_for_gpu(settings, stack):
+        aws, _ = context.login(settings, stack)
+        orphans.start_alarm(aws)
+        list_prices = prices.current(aws, {instance.type for instance in aws.instances(settings.stack)})
+        billed = spending.billed(aws, settings.stack, list_prices)
     spent = bill.so_far(billed, datetime.now(UTC))
     whole = Bill(tuple(resource.line for resource in billed), list_prices.date, list_prices.source)
     _show(whole, [money(usd) for _, usd in spent.each])

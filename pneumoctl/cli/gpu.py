@@ -1,22 +1,21 @@
 """`pneumoctl gpu`: show what the GPU costs now, stop it, test its guards, stop orphaned GPU hosts in all regions."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from pneumoctl.aws.ec2 import HALTED, Aws
-from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.invocation import Invocation, TaggedInvocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
-from pneumoctl.gpu.stop import confirming, unlisted
+from pneumoctl.gpu.stop import confirming, requiring_answer, unlisted
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import context
+from pneumoctl.targets.aws import context, tagged
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 from pneumoctl.training.collect import training_host
@@ -44,46 +43,14 @@ Drill = Annotated[
 
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
-    stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
+    stack.require_aws(*tagged.NO_GPU_HOST)
     with confirming(settings, stack.name):
         return stack, context.login(settings, stack)[0]
 
 
-@contextmanager
-def _reached(invocation: Invocation, with_region: str) -> Iterator[tuple[Stack, Aws]]:
-    """The stack and its AWS, for what needs credentials alone: the stack may be one that another machine made.
-
-    What prevents the command is exit code 7, because the GPU may be on. Raises PneumoError (usage) for a stack that is
-    not on aws, if nothing says in which region it is, or if there is nothing of it in the region.
-    `with_region`: the command that names the stack and its region.
-    """
-    settings, stack = invocation
-    if stack.target:
-        stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    with confirming(settings, stack.name):
-        try:
-            aws, _ = context.login(settings, stack)
-        except PneumoError as error:
-            if error.details.get("aws") == "no region":
-                raise _without_region(stack, with_region) from error
-            raise
-        if not stack.target and not aws.instances(stack.name):
-            raise _unknown(aws, stack)
-        yield stack, aws
-
-
-def _without_region(stack: Stack, with_region: str) -> PneumoError:
-    """The error for a stack that is not on this machine, if nothing says in which region it is."""
-    message = f"there is no stack {stack.name!r} on this machine, and no AWS region is set to look for it"
-    return PneumoError(message, with_region, Exit.USAGE)
-
-
-def _unknown(aws: Aws, stack: Stack) -> PneumoError:
-    """The error for a stack that is neither on this machine nor in the region: perhaps its name is another one."""
-    on = [f"{host.id} of stack {host.stack}" for host in orphans.running_hosts(aws)]
-    message = f"there is no stack {stack.name!r} on this machine, and no host of it in {aws.region}"
-    others = f"GPU hosts that are on in {aws.region}: {', '.join(on) or 'none'}"
-    return PneumoError(message, f"name it with --stack and --region; {others}", Exit.USAGE)
+def _reached(invocation: Invocation, command: str) -> AbstractContextManager[Aws]:
+    """The stack's AWS, for what needs credentials alone: see targets.aws.tagged. `command`: `gpu status`, ..."""
+    return tagged.reached(*invocation, command, ask=isinstance(invocation, TaggedInvocation))
 
 
 @app.command()
@@ -91,11 +58,13 @@ def _unknown(aws: Aws, stack: Stack) -> PneumoError:
 def status(invocation: Invocation) -> int:
     """Show whether the stack's GPU costs money, and until when at most.
 
-    With --stack and --region, AWS credentials suffice: the stack may be one that another machine made.
+    With --stack and --region, AWS credentials suffice: the stack may be one that another machine made, whatever this
+    machine has under its name.
 
     Exit code 7 if it runs without a lease, which is what limits its time, or if AWS does not say.
     """
-    with _reached(invocation, "pneumoctl gpu status --stack NAME --region REGION") as (stack, aws):
+    stack = invocation.stack
+    with _reached(invocation, "gpu status") as aws:
         hosts = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "hosts": [host.document() for host in hosts]})
     if not hosts:
@@ -112,14 +81,13 @@ def stop(invocation: Invocation) -> int:
     """Stop the stack's GPU now and prove that it is off.
 
     Does not ask, and takes no lock. With --stack and --region, AWS credentials suffice: the stack may be one that
-    another machine made. A run keeps only its last checkpoint; `pneumoctl runs cancel` saves one first.
+    another machine made, whatever this machine has under its name. A run keeps only its last checkpoint;
+    `pneumoctl runs cancel` saves one first.
 
     Exit code 7 if the GPU is not confirmed stopped.
     """
-    with (
-        _reached(invocation, "pneumoctl gpu stop --stack NAME --region REGION") as (stack, aws),
-        audit.recorded(stack, "gpu stop", {}) as act,
-    ):
+    stack = invocation.stack
+    with _reached(invocation, "gpu stop") as aws, audit.recorded(stack, "gpu stop", {"region": aws.region}) as act:
         armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
         listed, was_on = aws.training_hosts(stack.name), dict[str, str]()
         hosts = [*listed, *unlisted(armed, listed)]
@@ -203,7 +171,8 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
     if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
         raise PneumoError("cancelled: the GPU host was not started", f"pneumoctl gpu guard --drill {drill} --yes")
     with stack.gpu_locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
-        host = training_host(aws, stack)
+        with requiring_answer(aws, stack.name, stack.may_have_training_host):
+            host = training_host(aws, stack)
         act.begin(audit.plan_digest(drill))
         seen = guards.drill(aws, stack, host, drill)
     console.result({"stack": stack.name, **seen})
@@ -212,7 +181,7 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 
 
 @app.command()
-@on_stack(alarm=False)
+@on_stack(every=True, alarm=False)
 def reap(invocation: Invocation, yes: Yes = False) -> int:
     """Stop GPU hosts without a lease, in all enabled regions.
 

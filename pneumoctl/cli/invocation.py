@@ -6,11 +6,13 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec
+from typing import Annotated, Any, Concatenate, NamedTuple, ParamSpec
+
+import typer
 
 from pneumoctl.cli.options import Batch, Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.stack import ownership, settings
+from pneumoctl.stack import ownership, settings, tagged
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
 
@@ -19,6 +21,8 @@ Body = Callable[Concatenate["Invocation", P], int]
 # The console reads these from argv itself, so that they also apply to the message of a usage error.
 _OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
 _STACK = {"stack": (StackName, None), "config": (Config, None)}
+# For a command that covers every stack: accepted, because hints and scripts may give it, and not shown.
+_ANY_STACK = {"stack": (Annotated[str | None, typer.Option("--stack", hidden=True)], None)}
 _SETTINGS = {
     "target": (Target, None),
     "offline_bundle": (OfflineBundle, None),
@@ -34,6 +38,12 @@ class Invocation(NamedTuple):
     stack: Stack
 
 
+class TaggedInvocation(Invocation):
+    """An Invocation for what AWS tells by tags: nothing that this machine has under the stack's name prevents it."""
+
+    __slots__ = ()
+
+
 def output_options(function: Callable[P, int]) -> Callable[..., int]:
     """Decorator for a command without a stack: adds --json, --quiet and --no-color."""
 
@@ -44,21 +54,22 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
     return _with_options(command, function, 0, _OUTPUT)
 
 
-def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..., int]]:
+def on_stack(*flags: str, every: bool = False, alarm: bool = True) -> Callable[[Body[P]], Callable[..., int]]:
     """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
-    `flags`: settings that are options of this command, too (target, offline_bundle, region, batch). `alarm`: whether to
-    show GPU hosts without a lease; False for a command that does so itself, once it has logged in to AWS.
+    `flags`: settings that are options of this command, too (target, offline_bundle, region, batch). With --region, or
+    if the command is about `every` stack, it gets a TaggedInvocation. `alarm`: whether to show GPU hosts without a
+    lease; False for a command that does so itself, once it has logged in to AWS.
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:
-        options = {**{name: _SETTINGS[name] for name in flags}, **_STACK, **_OUTPUT}
+        options = {**{name: _SETTINGS[name] for name in flags}, **_STACK, **_OUTPUT, **(_ANY_STACK if every else {})}
 
         @functools.wraps(function)
         def command(**values: Any) -> int:
             own = {name: value for name, value in values.items() if name not in options}
             named = {name: _plain(values[name]) for name in ("stack", *flags)}
-            called = invocation(named, values["config"])
+            called = invocation(named, values["config"], every or bool(named.get("region")))
             if "target" in flags:  # a command for stacks on aws alone refuses a stack on this machine itself
                 _refuse_offline_bundle(called, named)
             if alarm:
@@ -70,9 +81,15 @@ def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..
     return decorate
 
 
-def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
-    """The settings from flags, environment and file, completed by those that the stack has saved, and the stack."""
-    called = Invocation(*resolve(settings.load(flags, config, os.environ)))
+def invocation(flags: dict[str, Any], config: Path | None, by_tags: bool = False) -> Invocation:
+    """The settings from flags, environment and file, completed by those that the stack has saved, and the stack.
+
+    `by_tags`: whether the command asks AWS by tags alone.
+    """
+    loaded = settings.load(flags, config, os.environ)
+    if by_tags:
+        return TaggedInvocation(*tagged.resolve(loaded))
+    called = Invocation(*resolve(loaded))
     ownership.close_to_others(called.stack.directory)
     return called
 

@@ -47,6 +47,9 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
     except UsageError as wrong:
         where = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "pneumoctl"
         error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
+        if corrected := _with_option_after_command(getattr(wrong, "option_name", ""), where, arguments):
+            error.hint = f"put the option after the command: {corrected}"
+            console.rewrite = str  # the hint has the options of this command line already
     except OSError as failure:
         if streams.reader_has_gone(failure):
             streams.discard_output()
@@ -55,6 +58,24 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         error.code = code or error.code  # the result could not be written: the code still says what was found
     console.fail(error)
     return error.code
+
+
+def _with_option_after_command(option: str, where: str, arguments: list[str]) -> str:
+    """The command line with the options before a command moved after it; empty unless the command has `option`.
+
+    `where`: the command line up to the option: pneumoctl, or pneumoctl and a group.
+    """
+    group = where.split()[1:]
+    rest = arguments[len(group) :] if option and arguments[: len(group)] == group else []
+    for at in range(1, len(rest)):
+        is_value = rest[at - 1] in ("--stack", "--config")
+        words = (*group, *itertools.takewhile(lambda word: not word.startswith("-"), rest[at : at + 2]))
+        found = next((path for path in (words, words[:-1]) if takes(path, option)), ())
+        if found and not is_value:
+            after = rest[at + len(found) - len(group) :]
+            end = after.index("--") if "--" in after else len(after)
+            return shlex.join(["pneumoctl", *found, *after[:end], *rest[:at], *after[end:]])
+    return ""
 
 
 def _interrupted(argv: list[str], code: int) -> PneumoError:

@@ -23,8 +23,9 @@ def status(
     """Show what runs, what answers and what it serves.
 
     Asks the processes and the services themselves, also whether they are ready and uploads can be stored, the disks and
-    the certificate. Exit code 1 unless all is well, 7 if a GPU host runs without a lease; each fault is shown with the
-    next command.
+    the certificate. Each fault is shown with the next command.
+
+    Exit code 1 unless all is well, 7 if a GPU host runs without a lease, or if AWS does not say whether it is on.
     """
     if watch and console.json_mode:
         raise PneumoError("--watch cannot be combined with --json", "pneumoctl status --json", Exit.USAGE)

@@ -32,5 +32,7 @@ def teardown(
     The results in the store, the model bundles and (aws) the files in the bucket are exported first. If that fails,
     nothing is destroyed. Safe to repeat. If a training is under way on the GPU host, it asks whether to end that, also
     with --yes.
+
+    Exit code 7 if AWS does not answer and the stack may have a GPU host.
     """
     return console.report(target(*invocation).teardown(keep(purge, results_only), yes, dry_run, end_training))

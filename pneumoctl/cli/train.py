@@ -106,8 +106,8 @@ def train(
     With --gpu, a stop of the GPU is scheduled in AWS before it starts (--spot: as soon as the instance exists).
     Ctrl-C saves a checkpoint first; a second Ctrl-C stops at once.
 
-    Exit codes: 7 the GPU is not confirmed stopped; 8 the training failed; 9 a limit was reached. After 8 and 9 the GPU
-    is off.
+    Exit codes: 7 the GPU is not confirmed stopped, or AWS does not answer; 8 the training failed; 9 a limit was
+    reached. After 8 and 9 the GPU is off.
     """
     settings, stack = invocation
     request = _request(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
@@ -153,7 +153,8 @@ def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
     }
     options |= {"max_runtime_s": request.max_runtime_s, "max_cost": request.max_cost}
     with stack.gpu_locked("train --gpu"), audit.recorded(stack, "train", options) as act:
-        aws, account = context.login(settings, stack)
+        with context.asking_for_gpu(settings, stack):
+            aws, account = context.login(settings, stack)
         orphans.start_alarm(aws)
         act.arn = account.arn
         return order.train(aws, stack, request, act)

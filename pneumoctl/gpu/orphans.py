@@ -1,6 +1,7 @@
 """Guard 5: find GPU hosts of any stack that are on without a lease, in one region or all; report and stop them."""
 
 import atexit
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,10 +48,11 @@ class RunningGpuHost:
     def alarm(self) -> str:
         """The line about a host without a lease, or whose lease is not known, with the next command."""
         host, since = f"GPU host {self.id} ({self.type}) of stack {self.stack}", f"{self.launched:%Y-%m-%d %H:%M} UTC"
+        where = f"--stack {shlex.quote(self.stack)} --region {self.region}"
         if self.unknown:
-            status = f"pneumoctl gpu status --stack {self.stack} --region {self.region}"
-            return f"{host} is on since {since}; whether its stop is armed is not known: {self.unknown}; next: {status}"
-        return f"{host} runs without a lease and bills since {since}; next: pneumoctl gpu reap"
+            unknown = f"whether its stop is armed is not known: {self.unknown}"
+            return f"{host} is on since {since}; {unknown}; next: pneumoctl gpu status {where}"
+        return f"{host} runs without a lease and bills since {since}; next: pneumoctl gpu stop {where}"
 
     @property
     def instance(self) -> Instance:

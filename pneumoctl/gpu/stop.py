@@ -86,6 +86,20 @@ def confirming(location: Location, stack: str) -> Iterator[None]:
         raise prevented(location, stack, error) from error
 
 
+@contextmanager
+def requiring_answer(location: Location, stack: str, may_have_gpu: bool) -> Iterator[None]:
+    """Turn an error of AWS into exit code 7 if the stack may have a GPU host: whether that is on is not known then.
+
+    Usage errors and errors of anything but AWS stay what they are.
+    """
+    try:
+        yield
+    except PneumoError as error:
+        if not may_have_gpu or "aws" not in error.details or error.code in (Exit.GPU_NOT_STOPPED, Exit.USAGE):
+            raise
+        raise prevented(location, stack, error) from error
+
+
 def prevented(location: Location, stack: str, error: BaseException) -> PneumoError:
     """The error with exit code 7 for what prevented the proof that a GPU host is off."""
     if isinstance(error, PneumoError):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -92,18 +93,18 @@ def finalize_unattended(aws: Aws, stack: Stack, host: Instance, run: Run, verb: 
 
 
 def cancel(aws: Aws, stack: Stack, run: Run) -> int:
-    """End an active run. If another pneumoctl follows it, only ask the run to stop: the other one finalizes it."""
+    """End an active run. If another pneumoctl follows it, only ask the run to stop: the other one finalizes it.
+
+    What prevents it before it begins, a full disk at the lock's file included, is exit code 7: the GPU may be on.
+    """
     with stop.confirming(aws, stack.name):
-        host = host_of(aws, stack, run)
-        leases = scheduled_stop.listed(aws, stack.name)
-    lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))
-    if host.state in ("pending", "running") and lease and lease.run != run.id:
-        message = f"run {run.id} is not under way: the GPU host {host.id} is used by {lease}"
-        raise PneumoError(message, lease.next_command, Exit.USAGE)
-    context = run_context(aws, stack, host, run)
+        context = _context_of_cancelled(aws, stack, run)
     try:
-        with stack.gpu_locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
-            act.begin(audit.plan_digest(run))
+        with ExitStack() as held:
+            with stop.confirming(aws, stack.name):
+                held.enter_context(stack.gpu_locked("runs cancel"))
+                act = held.enter_context(audit.recorded(stack, "runs cancel", {"run": run.id}))
+                act.begin(audit.plan_digest(run))
             summary = _cancel_and_finalize(context, run)
             return fetch_and_report(stack, context.store, run, summary)
     except PneumoError as error:
@@ -114,6 +115,16 @@ def cancel(aws: Aws, stack: Stack, run: Run) -> int:
     console.result({"stack": stack.name, "run": run.id, "changed": ["stop requested"]})
     console.text(f"asked run {run.id} to save a checkpoint and stop; the pneumoctl that follows it stops the GPU")
     return 0
+
+
+def _context_of_cancelled(aws: Aws, stack: Stack, run: Run) -> RunContext:
+    """The context of a run. Raises PneumoError (usage) if another run uses its host."""
+    host = host_of(aws, stack, run)
+    lease = scheduled_stop.lease_covering(scheduled_stop.listed(aws, stack.name), host.id, scheduled_stop.now(aws))
+    if host.state in ("pending", "running") and lease and lease.run != run.id:
+        message = f"run {run.id} is not under way: the GPU host {host.id} is used by {lease}"
+        raise PneumoError(message, lease.next_command, Exit.USAGE)
+    return run_context(aws, stack, host, run)
 
 
 def _cancel_and_finalize(context: RunContext, run: Run) -> Summary:

@@ -20,7 +20,8 @@ from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) -> int:
     """Start a run on the GPU host, or resume one; returns the exit code of `pneumoctl train`."""
-    host = collect.training_host(aws, stack)
+    with stop.requiring_answer(aws, stack.name, stack.may_have_training_host):
+        host = collect.training_host(aws, stack)
     if request.resume:
         return _resume(aws, stack, host, request, act)
     _ensure_hosts_free(aws, stack)
@@ -35,8 +36,8 @@ def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
 
     A new host that boots for the first time is stopped after that: its boot script runs once.
     """
-    on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
     with stop.confirming(aws, stack.name):
+        on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
         leases = {host.id: lease for host in on if (lease := orphans.awaited_lease(aws, host, stack.name))}
         listed = scheduled_stop.listed(aws, stack.name) if on else []
     for host, lease in leases.items():
@@ -130,8 +131,9 @@ def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, ac
     """Follow the run if it is active, fetch its results if it is done, else start it from its checkpoint."""
     run = choose_run(stack, request.data_or_run)
     act.begin(audit.plan_digest(run))
-    current = collect.host_of(aws, stack, run)
-    leases = scheduled_stop.listed(aws, stack.name)
+    with stop.requiring_answer(aws, stack.name, may_have_gpu=True):
+        current = collect.host_of(aws, stack, run)
+        leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, current.id, scheduled_stop.now(aws))
     if current.state in ("pending", "running") and lease and lease.run == run.id:
         return attempts.run_attempts(aws, stack, host, replace(run, detached=False), attach=True)

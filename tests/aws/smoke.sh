@@ -182,7 +182,7 @@ red_line() {
   limited pneumoctl status >status.txt 2>status.err || code=$?
   cat status.err >&2
   test "$code" = 7
-  grep -q "gpu reap" status.err
+  grep -q "gpu stop" status.err
   limited pneumoctl gpu stop >&2
   test "$(ask_aws state smoke)" = stopped
   echo "status: exit 7 and a red line; gpu stop: EC2 says stopped"

@@ -11,7 +11,7 @@ echo "$*" >>"$STAND_IN/calls"
 case "$*" in $FAIL) echo "error: it fails" >&2; exit 1 ;; esac
 case "$*" in
   up*) echo stopped >"$STAND_IN/state" ;;
-  status) echo "ALARM: the GPU host runs (at once: pneumoctl gpu reap)" >&2; exit 7 ;;
+  status) echo "ALARM: the GPU host runs and costs money; next: pneumoctl gpu stop" >&2; exit 7 ;;
   "gpu stop") echo stopped >"$STAND_IN/state" ;;
   "gpu guard "*) echo '{"seconds": 3, "guard": "schedule"}' ;;
   cost*) echo '{"usd_per_hour": 0.15, "usd_so_far": 0.1}' ;;

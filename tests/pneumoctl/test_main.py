@@ -104,6 +104,38 @@ def test_a_usage_error_names_the_help(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["no-such-verb"]) == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("line", "corrected"),
+    [
+        ("--stack other status", "status --stack other"),
+        ("--stack=other status --watch", "status --watch --stack=other"),
+        ("--config a.toml --stack status teardown -y", "teardown -y --config a.toml --stack status"),
+        ("--stack other gpu stop", "gpu stop --stack other"),
+        ("gpu --region eu-west-1 stop --stack other", "gpu stop --stack other --region eu-west-1"),
+        ("--yes up", "up --yes"),
+        ("-y up", "up -y"),
+        ("--stack other train --gpu -- --arch resnet50", "train --gpu --stack other -- --arch resnet50"),
+    ],
+)
+def test_an_option_before_the_command_is_shown_after_it(
+    line: str, corrected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == Exit.USAGE
+    assert capsys.readouterr().err.endswith(f"next: put the option after the command: pneumoctl {corrected}\n")
+
+
+@pytest.mark.parametrize("line", ["--nonsense status", "--stack other", "--stack other gpu", "--stack x init"])
+def test_an_option_that_no_command_takes_is_shown_with_the_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == Exit.USAGE
+    assert capsys.readouterr().err.endswith("next: pneumoctl --help\n")
+
+
+def test_the_output_options_may_stand_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--json", "--quiet", "-q", "--no-color"):
+        assert run([option, "gpu", "--help"]) == Exit.DONE
+        assert "Usage: pneumoctl gpu" in capsys.readouterr().out
+
+
 def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--json", "--stack", "Bad Name"]) == Exit.USAGE
     document = json.loads(capsys.readouterr().out)
@@ -133,7 +165,7 @@ def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) ->
 def test_every_command_on_a_stack_is_hinted_with_it() -> None:
     """A hint with any verb, typed as printed, acts on the stack of the error."""
     for name, command in commands():
-        takes_it = any("--stack" in parameter.opts for parameter in command.params)
+        takes_it = any("--stack" in parameter.opts and not parameter.hidden for parameter in command.params)
         expected = f"pneumoctl {name} --stack x" if takes_it else f"pneumoctl {name}"
         assert _with_stack(f"pneumoctl {name}", ["status", "--stack", "x"]) == expected
     assert _with_stack("pneumoctl model ls, or pneumoctl nothing like it", ["ls", "--stack=x"]) == (

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from pneumoctl.aws.terraform import snapshot
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import stop
 from pneumoctl.ssh import keys
+from pneumoctl.stack import runs
 from pneumoctl.stack.saved import Cloud
 from pneumoctl.stack.settings import Settings, gpu_choices
 from pneumoctl.stack.stack import Stack, use_where_made
@@ -53,8 +55,17 @@ class Context:
     @property
     def may_have_training_host(self) -> bool:
         """Whether there may be a training host: by the settings, the inventory, or terraform's last variables."""
-        variables = WorkingCopy(self.stack.terraform).variables()
-        return self.settings.gpu_host or self.stack.may_have_training_host or bool(variables.get("train_count"))
+        return self.settings.gpu_host or _has_training_host(self.stack)
+
+
+def _has_training_host(stack: Stack) -> bool:
+    """Whether there may be a training host by the inventory or terraform's last variables."""
+    return stack.may_have_training_host or bool(WorkingCopy(stack.terraform).variables().get("train_count"))
+
+
+def may_have_gpu(stack: Stack) -> bool:
+    """Whether, by what this machine knows, a GPU host of the stack exists or a run on a GPU has not ended."""
+    return _has_training_host(stack) or bool(runs.list_open(stack))
 
 
 def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
@@ -68,6 +79,11 @@ def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
             Exit.USAGE,
         )
     return aws, account
+
+
+def asking_for_gpu(settings: Settings, stack: Stack) -> AbstractContextManager[None]:
+    """For a command that shows or uses the GPU host: exit code 7 if AWS does not answer and there may be one."""
+    return stop.requiring_answer(settings, stack.name, may_have_gpu(stack))
 
 
 def open_context(settings: Settings, stack: Stack) -> Context:

@@ -18,7 +18,7 @@ from pneumoctl.stack import audit, free_space
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import bucket, trainings
-from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
+from pneumoctl.targets.aws.context import Context, asking_for_gpu, last_applied_variables, open_context, read_only
 from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.common.keep import (
@@ -64,15 +64,16 @@ def teardown(
     options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
     options["end_training"] = end_training
     with stack.locked("teardown"), ExitStack() as held, audit.recorded(stack, "teardown", options) as act:
-        context = open_context(settings, stack)
-        orphans.start_alarm(context.aws)
-        if _is_gone(context):
-            _forget(stack)
-            return _end(context, [], Exported(), [])
-        provision.prepare(context, last_applied_variables(context), "all")
-        doomed = _doomed(context)
-        console.show(list(_description(context, doomed, keep)), stderr=True)
-        under_way = trainings.find(context, held)
+        with asking_for_gpu(settings, stack):  # until its host is stopped below
+            context = open_context(settings, stack)
+            orphans.start_alarm(context.aws)
+            if _is_gone(context):
+                _forget(stack)
+                return _end(context, [], Exported(), [])
+            provision.prepare(context, last_applied_variables(context), "all")
+            doomed = _doomed(context)
+            console.show(list(_description(context, doomed, keep)), stderr=True)
+            under_way = trainings.find(context, held)
         trainings.require_agreement(under_way, end_training)
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
@@ -88,7 +89,8 @@ def teardown(
 
 def _preview(settings: Settings, stack: Stack, keep: Keep) -> Report:
     """What a teardown would destroy."""
-    context = open_context(settings, stack)
+    with asking_for_gpu(settings, stack):
+        context = open_context(settings, stack)
     orphans.start_alarm(context.aws)
     if _is_gone(context):
         return _end(context, [], Exported(), [])

@@ -75,9 +75,10 @@ def test_a_full_disk_is_named_with_what_it_prevents(first_up: FirstUp, operator:
     operator.lab.fault.fill("app-0")
     try:
         wait_for("the full disk to be noticed", lambda: any("uploads cannot be stored" in fault for fault in faults()))
-        shown = operator.run("status", code=1)
+        shown = operator.run("status", code=None)
     finally:
         operator.lab.fault.drain("app-0")
+    assert shown.returncode in (1, 7)  # 7: the stack has a GPU host, and AWS did not answer in time
     assert re.search(r"^app-0: its disk is (9\d|100) % full; next: pneumoctl ssh app-0 -- ", shown.stdout, re.M)
     assert re.search(r"^app-[01]: api is not ready: .*; next: pneumoctl logs redis", shown.stdout, re.M)
     wait_for("the stack to be well again", lambda: not faults())

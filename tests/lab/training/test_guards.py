@@ -75,7 +75,7 @@ def test_5_a_host_without_a_lease_is_shown_in_red_and_reaped(training: TrainingH
     training.disable_schedule()
     training.disable_timer()
     training.disable_unit()
-    assert "gpu reap" in training.operator.run("status", code=None).stderr
+    assert "gpu stop" in training.operator.run("status", code=None).stderr
     reaped = training.operator.json("gpu", "reap", "-y", code=None)
 
     assert [host["id"] for host in reaped["stopped"]] == [training.id]

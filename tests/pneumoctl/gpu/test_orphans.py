@@ -126,7 +126,9 @@ def test_every_command_on_a_stack_says_it_in_red(
     words = (*words, "--stack", "watch")
     assert pneumoctl(words) == 0
     _settle()
-    assert f"ALARM: GPU host {train.id} (g5.xlarge) of stack watch runs without a lease" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"ALARM: GPU host {train.id} (g5.xlarge) of stack watch runs without a lease" in error
+    assert f"next: pneumoctl gpu stop --stack watch --region {REGION}\n" in error
     lease(aws, train)
     assert pneumoctl(words) == 0
     _settle()
@@ -463,7 +465,18 @@ def test_a_stack_that_is_nowhere_is_an_error_that_names_what_is_on(
 
 
 @pytest.mark.parametrize(
-    "words", [("gpu", "stop"), ("gpu", "status"), ("gpu", "guard"), ("runs", "cancel", RUN)], ids=" ".join
+    "words",
+    [
+        ("gpu", "stop"),
+        ("gpu", "status"),
+        ("gpu", "guard"),
+        ("gpu", "guard", "--drill", "idle", "-y"),
+        ("runs", "cancel", RUN),
+        ("cost",),
+        ("train", "--gpu"),
+        ("train", "--gpu", "--resume"),
+    ],
+    ids=" ".join,
 )
 def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]

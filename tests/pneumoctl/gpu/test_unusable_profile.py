@@ -13,7 +13,8 @@ from tests.pneumoctl.cloud import ACCOUNT, REGION
 
 pytest.importorskip("botocore")
 RUN = "20261123-061500-a1b2"
-WORDS = [("gpu", "stop"), ("gpu", "status"), ("gpu", "guard"), ("gpu", "reap", "-y"), ("runs", "cancel", RUN)]
+GPU_WORDS = [("gpu", "stop"), ("gpu", "status"), ("gpu", "guard"), ("gpu", "reap", "-y"), ("runs", "cancel", RUN)]
+STACK_WORDS = [("status",), ("cost",), ("train", "--gpu"), ("teardown", "-y"), ("teardown", "--dry-run")]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def configure(fault: Fault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+@pytest.mark.parametrize("words", GPU_WORDS + STACK_WORDS, ids=" ".join)
 @pytest.mark.parametrize("name", FAULTS)
 def test_an_unusable_profile_is_exit_7_for_what_shows_or_stops_a_gpu(
     name: str,
@@ -92,6 +93,29 @@ def test_an_unusable_profile_is_exit_7_also_for_the_stack_of_another_machine(
     assert "pneumoctl gpu" not in error
 
 
+@pytest.mark.parametrize("words", STACK_WORDS, ids=" ".join)
+def test_without_a_gpu_host_an_unusable_profile_is_no_alarm(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(FAULTS["no such profile"], monkeypatch, tmp_path)
+    find("plain").save_cloud(Cloud(REGION, "", ACCOUNT, "bucket"))
+    assert pneumoctl([*words, "--stack", "plain"]) == 1
+    error = capsys.readouterr().err
+    assert "the AWS profile nobody cannot be used" in error and "billing" not in error
+
+
+@pytest.mark.parametrize("words", STACK_WORDS, ids=" ".join)
+def test_a_gpu_host_that_terraform_was_to_make_may_be_on(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configure(FAULTS["no such profile"], monkeypatch, tmp_path)
+    killed = find("killed")
+    killed.save_cloud(Cloud(REGION, "", ACCOUNT, "bucket"))
+    killed.terraform.mkdir()
+    (killed.terraform / "terraform.tfvars.json").write_text('{"train_count": 1}')
+    assert pneumoctl([*words, "--stack", "killed"]) == 7
+
+
 def test_an_endpoint_that_is_not_a_url_is_exit_7(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +130,7 @@ def test_an_endpoint_that_is_not_a_url_is_exit_7(
 def test_without_a_region_the_hint_names_the_command_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert pneumoctl(["gpu", verb, "--stack", "another"]) == 2
     error = capsys.readouterr().err
-    assert "no AWS region is set" in error and f"pneumoctl gpu {verb} --stack NAME --region REGION" in error
+    assert "no AWS region is set" in error and f"pneumoctl gpu {verb} --stack another --region REGION" in error
 
 
 def test_a_region_that_aws_does_not_have_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,7 @@ def test_a_gpu_of_a_stack_of_another_machine_needs_its_region(
     monkeypatch.setenv("HOME", str(home))
     assert run(["gpu", "stop", "--stack", "none"]) == Exit.USAGE
     error = capsys.readouterr().err
-    assert "there is no stack 'none' on this machine" in error and "gpu stop --stack NAME --region REGION" in error
+    assert "there is no stack 'none' on this machine" in error and "gpu stop --stack none --region REGION" in error
 
 
 @pytest.mark.parametrize("words", [["logs"], ["logs", "--follow"], ["logs", "api"], ["predict", "--remote", "-"]])

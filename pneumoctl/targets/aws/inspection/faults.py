@@ -15,6 +15,7 @@ from pneumoctl.terminal.report import counted
 BASTION = "nginx"
 DISK_FULL = 90  # percent; the alert DiskNearlyFull fires from there, too
 ON = ("pending", "running")
+STOP_GPU = "pneumoctl gpu stop"
 Document = Mapping[str, Any]
 
 
@@ -24,12 +25,15 @@ def of_stack(document: Document) -> Iterator[Fault]:
     After a teardown that was not completed, what it has removed or stopped is no fault; that of a running host is one.
     """
     if document["aws_error"]:
-        unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
-        yield Fault("AWS", unknown, document["aws_next"] or "pneumoctl doctor")
+        yield Fault("AWS", document["aws_error"], document["aws_next"] or "pneumoctl doctor")
     if document["unfinished_teardown"]:
+        hosts = document["hosts"]
+        gpus = [host for host in hosts if host["role"] == "train" and host["state"] in (*ON, "?")]
+        for gpu in gpus:  # first: an `up` or a teardown takes minutes
+            yield from _of_gpu(gpu)
         yield unfinished_teardown.fault(document["unfinished_teardown"])
-        for host in document["hosts"]:
-            if host["state"] in ON:
+        for host in hosts:
+            if host["state"] in ON and host not in gpus:
                 yield from of_host(host, after_teardown=True)
         return
     yield from _of_terraform(document)
@@ -67,15 +71,21 @@ def of_host(host: Document, after_teardown: bool = False) -> Iterator[Fault]:
     """
     name, state = host["name"], host["state"]
     if host["role"] == "train":
-        if state != "stopped" and not host["leased"]:
-            following = "pneumoctl gpu reap" if state in ON else "pneumoctl up"
-            yield Fault(name, f"it is {state} in EC2, not stopped", following)
+        yield from _of_gpu(host)
     elif state not in ("running", "?"):
         yield Fault(name, f"it is {state} in EC2", "pneumoctl up")
     elif host["ssh"] != "booted":
         yield Fault(name, host["ssh"], host["next"])
     else:
         yield from _of_services(host, after_teardown)
+
+
+def _of_gpu(host: Document) -> Iterator[Fault]:
+    name, state = host["name"], host["state"]
+    if state == "?":
+        yield Fault(name, "it is not known whether it is on and costs money", STOP_GPU)
+    elif state != "stopped" and not host["leased"]:
+        yield Fault(name, f"it is {state} in EC2, not stopped", STOP_GPU if state in ON else "pneumoctl up")
 
 
 def _of_services(host: Document, after_teardown: bool) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from pneumoctl.aws import bill, prices, spending
 from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import PneumoError
-from pneumoctl.gpu import orphans
+from pneumoctl.gpu import orphans, stop
 from pneumoctl.results import transfer
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.stack import runs
@@ -39,10 +39,12 @@ def gather_status(
     answers = host_facts.within(TIMEOUT_S, questions, longer)
     cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
     working = [*common_faults.working(stack), *_running(terraform)]
+    gpu_unknown = isinstance(cloud, PneumoError) and context.may_have_gpu(stack)
     if isinstance(cloud, PneumoError):
+        error = stop.prevented(settings, stack.name, cloud) if gpu_unknown else cloud
         if inventory is None and not working:
-            raise cloud
-        cloud = _unknown_cloud(settings, cloud)
+            raise error
+        cloud = _unknown_cloud(settings, error)
     instances, leases = cloud["instances"], cloud["leases"]
     hosts = host_rows.rows(inventory, cloud, answers)
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
@@ -64,6 +66,7 @@ def gather_status(
         "unfinished_teardown": unfinished,
         "not_imported": str(transfer.waiting(stack) or ""),
         "gpu_running": _unguarded(instances, leases),
+        "gpu_unknown": gpu_unknown,
         "runs": list(leases.values()),
         "aws_error": cloud["error"],
         "aws_next": cloud["next"],

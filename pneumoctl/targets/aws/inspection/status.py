@@ -11,8 +11,8 @@ from pneumoctl.ssh.connections import Connections
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws.inspection import overview
-from pneumoctl.targets.common import faults
+from pneumoctl.targets.aws.inspection import faults, overview
+from pneumoctl.targets.common import faults as common_faults
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, Table
 
@@ -38,16 +38,15 @@ def _agents(inventory: Inventory | None, stack: Stack) -> Iterator[Agents | None
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """A table of the hosts, then the faults. Exit code 0 if the stack serves as it should."""
+    """A table of the hosts, then the faults. Exit code 0 if the stack serves as it should, 7 if a GPU may be on."""
     if not document["exists"]:
         line = f"stack {document['stack']} has no hosts in {document['region']} (pneumoctl up --target aws)"
         return Report(document, (line,), Exit.FAILED)
     if document["gpu_running"]:
-        console.alarm(
-            "the GPU host runs and costs money (next: pneumoctl up, which stops it; at once: pneumoctl gpu reap)"
-        )
-    blocks: tuple[str | Table, ...] = (*_tables(document), *faults.lines(document), *_lines(document))
-    code = Exit.GPU_NOT_STOPPED if document["gpu_running"] else Exit.DONE if document["up"] else Exit.FAILED
+        console.alarm(f"the GPU host runs and costs money; next: {faults.STOP_GPU}")
+    blocks: tuple[str | Table, ...] = (*_tables(document), *common_faults.lines(document), *_lines(document))
+    billed = document["gpu_running"] or document["gpu_unknown"]
+    code = Exit.GPU_NOT_STOPPED if billed else Exit.DONE if document["up"] else Exit.FAILED
     return Report(document, blocks, code)
 
 

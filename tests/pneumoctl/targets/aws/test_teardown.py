@@ -114,6 +114,25 @@ def test_without_a_training_nothing_is_asked_and_none_can_start(context: Context
     assert found == NONE
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_an_aws_that_stops_to_answer_before_the_gpu_is_off_is_exit_7(
+    context: Context, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, gpu: bool
+) -> None:
+    if not gpu:
+        front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
+        context.stack.save_hosts(Inventory((front,)))
+    monkeypatch.setattr(teardown, "open_context", lambda *_: context)
+    monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
+    monkeypatch.setattr(teardown.provision, "prepare", lambda *_: None)
+    monkeypatch.setattr(teardown, "last_applied_variables", lambda _: {})
+    monkeypatch.setattr(teardown, "_doomed", lambda _: [])
+    cloud.fault("denied", service="ec2", action="DescribeInstances")
+    with pytest.raises(PneumoError, match="AWS denies") as caught:
+        teardown.teardown(context.settings, context.stack, "everything", agreed=True, dry_run=False)
+    assert caught.value.code == (Exit.GPU_NOT_STOPPED if gpu else Exit.FAILED)
+    assert ("aws ec2 stop-instances" in caught.value.hint) is gpu
+
+
 def test_beside_a_training_it_asks_although_yes_was_given(
     aws: Aws, context: Context, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

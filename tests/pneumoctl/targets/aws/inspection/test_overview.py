@@ -155,3 +155,24 @@ def test_a_certificate_that_has_ended_is_a_fault_of_the_front_door(days: float, 
     front = overview._front(Settings(target="aws"), INVENTORY, days)
     assert error in front["error"] and front["serves"] == (not error)
     assert front["next"] == ("pneumoctl configure" if error else "")
+
+
+def test_a_gpu_host_about_which_aws_does_not_answer_may_be_billed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PneumoError("there are no AWS credentials", "aws configure", aws="no credentials")
+
+    monkeypatch.setattr(overview, "_cloud", fail)
+    monkeypatch.setattr(overview, "_available_releases", lambda *_: None)
+    settings = Settings(target="aws", region="eu-west-1", stack="t")
+    inventory = Inventory((*INVENTORY.hosts, Host("train", "train", instance_id="i-7")))
+    stack.save_hosts(inventory)
+    document = overview.gather_status(settings, stack, inventory, None)
+    assert document["gpu_unknown"] and status.report(document).code == 7
+    assert "GPU host of stack t is not confirmed stopped and may be billing: there are no" in document["aws_error"]
+    assert "aws configure; find it: aws ec2 describe-instances --region eu-west-1" in document["aws_next"]
+    stack.save_hosts(INVENTORY)
+    document = overview.gather_status(settings, stack, INVENTORY, None)
+    assert not document["gpu_unknown"] and status.report(document).code == 1
+    assert document["aws_next"] == "aws configure"

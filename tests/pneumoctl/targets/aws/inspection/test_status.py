@@ -66,6 +66,7 @@ GOOD: dict[str, Any] = {
     "unfinished_teardown": None,
     "not_imported": "",
     "gpu_running": [],
+    "gpu_unknown": False,
     "runs": [],
     "aws_error": "",
     "aws_next": "",
@@ -111,14 +112,22 @@ def test_an_unhealthy_front_door_and_an_unreachable_aws_are_shown(capsys: pytest
     show(GOOD | {"front_door": door, "aws_error": "no answer within 4 s", "bill": None})
     output = capsys.readouterr().out
     assert "the front door answers 504; next: pneumoctl logs nginx" in output and "an hour" not in output
-    assert "AWS: no answer within 4 s; whether a GPU host costs money is not known" in output
+    assert "AWS: no answer within 4 s; next: pneumoctl doctor" in output
 
 
 def test_a_running_gpu_host_is_shown_as_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
     assert show(GOOD | {"strays": [stray], "gpu_running": ["train"]}) == 7
     captured = capsys.readouterr()
-    assert "costs money" in captured.err and "i-9" in captured.out
+    assert "costs money; next: pneumoctl gpu stop" in captured.err and "i-9" in captured.out
+
+
+def test_a_gpu_host_that_may_cost_money_is_exit_7(capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = {"aws_error": "it may be billing: no answer", "aws_next": "find it: aws ec2", "gpu_unknown": True}
+    assert show(GOOD | {"hosts": [HOST, TRAIN | {"state": "?"}], "bill": None} | unknown) == 7
+    output = capsys.readouterr().out
+    assert "AWS: it may be billing: no answer; next: find it: aws ec2" in output
+    assert "train: it is not known whether it is on and costs money; next: pneumoctl gpu stop" in output
 
 
 UP = {"command": "pneumoctl up", "pid": 12, "since": "2026-01-01T00:00:00+00:00"}
@@ -168,7 +177,7 @@ ENDED = {
         (GOOD | {"hosts": [TRAIN | {"state": "gone"}]}, ["train: it is gone in EC2, not stopped; next: pneumoctl up"]),
         (
             GOOD | {"hosts": [TRAIN | {"state": "running"}]},
-            ["train: it is running in EC2, not stopped; next: pneumoctl gpu"],
+            ["train: it is running in EC2, not stopped; next: pneumoctl gpu stop"],
         ),
         (
             GOOD | {"front_door": DOOR | ENDED},
@@ -176,7 +185,7 @@ ENDED = {
         ),
         (
             GOOD | {"aws_error": "denied", "aws_next": "ask"},
-            ["AWS: denied; whether a GPU host costs money is not known"],
+            ["AWS: denied; next: ask"],
         ),
         (GOOD | {"working": [UP, APPLY]}, []),
         (GOOD | {"working": [APPLY | {"command": "terraform plan"}]}, []),
@@ -190,8 +199,8 @@ ENDED = {
             | {"hosts": [HOST | {"state": "gone"}, TRAIN | {"state": "running"}], "unfinished": True}
             | {"unfinished_teardown": {"exported": "/e/results", "directory": True}},
             [
+                "train: it is running in EC2, not stopped; next: pneumoctl gpu stop",
                 "a teardown was not completed; it has exported the results to /e/results; next: pneumoctl teardown, ",
-                "train: it is running in EC2, not stopped; next: pneumoctl gpu reap",
             ],
         ),
         (
