@@ -12,14 +12,16 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.faults import Fault
 
 Document = Mapping[str, Any]
+_WHAT = "a teardown was not completed"
 
 
 def find(stack: Stack) -> dict[str, Any] | None:
     """A JSON document of the teardown that left the stack half removed; None if there is none.
 
     `exported`: the path of the results that it exported, empty if there is none; `directory`: whether the stack's
-    directory is still complete, so that `up` can bring the stack back. Ask only while no command holds the stack's
-    lock. The audit record tells it: the last `up` or `teardown` is a teardown that did not end with success.
+    directory is still complete, so that `up` can bring the stack back. Ask only while no other command holds the
+    stack's lock; a terraform that a killed teardown left may still work. The audit record tells it: the last `up` or
+    `teardown` is a teardown that did not end with success.
     """
     if not (stack.exists or stack.removed.exists()):
         return None
@@ -42,10 +44,12 @@ def _exported(stack: Stack, since: str) -> str:
     return ""
 
 
-def fault(document: Document) -> Fault:
-    """The fault, from the document of `find`."""
-    what = "a teardown was not completed"
+def fault(document: Document, destroys: bool = False) -> Fault:
+    """The fault, from the document of `find`. `destroys`: terraform, left by the teardown, still destroys the stack."""
+    what = "a teardown was killed, and its terraform still destroys the stack" if destroys else _WHAT
     if document["exported"]:
         what += f"; it has exported the results to {document['exported']}"
+    if destroys:
+        return Fault("", what, "pneumoctl teardown, which waits for it and completes the teardown")
     back = " (or pneumoctl up, which brings the stack back)" if document["directory"] else ""
     return Fault("", what, f"pneumoctl teardown, which completes it{back}")
