@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, cast
 import typer
 
 from model.serving.prediction import Choices, OutsideUse, Scoring
-from pneumoctl.cli.invocation import invocation, output_options
+from pneumoctl.cli.invocation import invocation, output_options, teardown_named
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files, report, score
@@ -132,7 +132,8 @@ def _here(local: _Local, config: Path | None, jobs: int) -> tuple[Scorer, Scorin
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, resumed: bool) -> Iterator[tuple[Scorer, Scoring]]:
     """A scorer that uses the stack's API, and what it depends on, which only a `resumed` run needs."""
-    with target(*invocation({"stack": stack}, config)).api() as endpoint:
+    called = invocation({"stack": stack}, config)
+    with teardown_named(called), target(*called).api() as endpoint:
         api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
         yield api.score, api.scoring() if resumed else Scoring("")
 
