@@ -39,7 +39,7 @@ def require_space(folder: Path, size: int) -> None:
         free_space.require(folder, size)
     except NotWritten as error:
         hint = f"{error.hint} (or, losing these files: pneumoctl teardown --results-only, or --purge)"
-        raise PneumoError(f"nothing was destroyed: {error.message}", hint) from error
+        raise PneumoError(f"nothing was destroyed: {error.message}", hint, changed=[]) from error
 
 
 def empty(context: Context, folder: Path | None) -> None:

@@ -77,6 +77,8 @@ def teardown(
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
+        if under_way:
+            act.changed = ["training"]
         trainings.end(context, under_way, held)  # before anything that may fail: a running GPU costs money
         exported = _export_and_destroy(context, keep, doomed)
         act.changed = doomed

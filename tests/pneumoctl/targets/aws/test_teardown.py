@@ -347,6 +347,7 @@ def test_a_disk_without_space_for_the_bucket_stops_nothing(
     with pytest.raises(PneumoError, match=r"about 1,000,000,000\.0 MB are needed") as error:
         teardown._export_and_destroy(context, "everything", [])
     assert "XDG_DATA_HOME" in error.value.hint and "--purge" in error.value.hint and not (tmp_path / "share").exists()
+    assert error.value.details["changed"] == []
 
 
 def test_the_report_names_the_results_that_were_exported_by_what_import_takes(context: Context, tmp_path: Path) -> None:
@@ -390,16 +391,38 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     assert report.document["not_imported"] == tmp_path / "copy" and (tmp_path / "copy").exists()
 
 
-def test_a_teardown_that_leaves_something_in_aws_is_recorded_as_failed(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`status` then advises to complete it; from a recorded success it would advise `up`."""
+@pytest.fixture
+def doomed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teardown finds one resource, without terraform."""
     monkeypatch.setattr(teardown, "open_context", lambda *_: context)
     monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
     monkeypatch.setattr(teardown.provision, "prepare", lambda *_: None)
     monkeypatch.setattr(teardown, "last_applied_variables", lambda _: {})
     monkeypatch.setattr(teardown, "_doomed", lambda _: ["aws_vpc.main"])
     monkeypatch.setattr(teardown, "_description", lambda *_: [])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.usefixtures("doomed")
+def test_a_teardown_that_is_refused_before_anything_was_stopped_is_not_unfinished(
+    context: Context, monkeypatch: pytest.MonkeyPatch, training: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PneumoError("there is not enough space", changed=[])
+
+    monkeypatch.setattr(trainings, "find", lambda *_: Trainings((), None, "a run" if training else ""))
+    monkeypatch.setattr(trainings, "end", lambda *_: None)
+    monkeypatch.setattr(teardown, "_export_and_destroy", refuse)
+    with pytest.raises(PneumoError):
+        teardown.teardown(context.settings, context.stack, "everything", True, dry_run=False, end_training=training)
+    assert (unfinished_teardown.find(context.stack) is not None) == training
+
+
+@pytest.mark.usefixtures("doomed")
+def test_a_teardown_that_leaves_something_in_aws_is_recorded_as_failed(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` then advises to complete it; from a recorded success it would advise `up`."""
     monkeypatch.setattr(teardown, "_export_and_destroy", lambda *_: teardown.Exported())
     monkeypatch.setattr(teardown, "_prove", lambda _: [Remaining("VPC", "vpc-1", "", "end")])
     with pytest.raises(PneumoError, match="resources remain in AWS: VPC vpc-1"):
