@@ -38,6 +38,12 @@ class Context:
         default = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
         return self.settings.bucket or default
 
+    @property
+    def made_bucket(self) -> str:
+        """The bucket that terraform made for this stack; empty if there is none. No other bucket is ever touched."""
+        resources = self.terraform.resources()
+        return next((resource.id for resource in resources if resource.address == leftovers.BUCKET_ADDRESS), "")
+
     def serving_hosts(self) -> list[Instance]:
         """The hosts of the stack that exist in AWS, without training hosts; asked anew each time."""
         hosts = self.aws.instances(self.settings.stack)

@@ -123,7 +123,7 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
     if files:
         size = sum(file.size for file in files) / 1e6
         fate = "exported first" if keep == "everything" else "deleted without export"
-        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {bucket.name(context)}: {fate}"
+        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {context.made_bucket}: {fate}"
 
 
 def _ask(context: Context, doomed: list[str], agreed: bool) -> None:

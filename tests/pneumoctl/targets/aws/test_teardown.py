@@ -330,7 +330,7 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
 
     monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
     monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(Context, "made_bucket", "")
     monkeypatch.setattr(bucket, "empty", fails)
     with pytest.raises(PneumoError, match="the disk is full"):
         teardown._export_and_destroy(context, keep, [])
@@ -341,7 +341,7 @@ def test_a_disk_without_space_for_the_bucket_stops_nothing(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = s3.Object("runs/1/big", 10**15, datetime.now(UTC))
-    monkeypatch.setattr(bucket, "name", lambda _: "bucket")
+    monkeypatch.setattr(Context, "made_bucket", "bucket")
     monkeypatch.setattr(s3, "objects", lambda *_: [file])
     monkeypatch.setattr(store_loss, "export", lambda *_: pytest.fail("uploads were stopped"))
     with pytest.raises(PneumoError, match=r"about 1,000,000,000\.0 MB are needed") as error:
@@ -363,7 +363,7 @@ def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
 ) -> None:
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(Context, "made_bucket", "")
     final_export.save(context.stack, tmp_path)
     exported = teardown._export_and_destroy(context, "everything", [])
     report = teardown._end(context, ["a host"], exported, [])
@@ -378,7 +378,7 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(store_loss, "described", lambda *_: "")
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(Context, "made_bucket", "")
     (tmp_path / "copy").mkdir()
     transfer.want_import(context.stack, tmp_path / "copy", "digest")
     assert f"results in {tmp_path}/copy were not imported" in "\n".join(
