@@ -112,6 +112,14 @@ class Stack:
         """The location of the stack on aws, None if it is not on aws."""
         return saved.cloud(self.directory)
 
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether another machine made the stack, if there is one on aws: `up` has saved nothing here.
+
+        A teardown from here that did not end leaves terraform's working copy alone, from which `cloud` can be derived.
+        """
+        return not any((self.directory / name).exists() for name in (saved.CLOUD, saved.HOSTS, saved.SECRETS))
+
     def hosts(self) -> Inventory | None:
         """The hosts on aws from terraform's last outputs, None before the first `up` has made them."""
         return saved.hosts(self.directory)

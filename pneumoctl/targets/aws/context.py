@@ -138,7 +138,7 @@ def _public_key(context: Context, make: bool) -> str:
     missing = not (directory / keys.PRIVATE).exists()
     if missing and not (hosts := context.serving_hosts()):
         return keys.key_pair(directory) if make else keys.unsaved_public_key()
-    if missing and context.stack.cloud() is None:
+    if missing and context.stack.made_elsewhere:
         message = f"stack {context.stack.name} has {counted(len(hosts), 'host')} that another machine made"
         message += ": this one has neither its directory nor its keys"
         raise PneumoError(message, use_where_made(context.stack.directory))

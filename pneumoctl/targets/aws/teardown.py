@@ -69,6 +69,8 @@ def teardown(
         if _is_gone(context):
             _forget(stack)
             return _end(context, [], Exported(), [])
+        if keep != "nothing":
+            store_loss.require_made_here(context)  # before terraform imports the stack, which takes minutes
         provision.prepare(context, last_applied_variables(context), "all")
         doomed = _doomed(context)
         console.show(list(_description(context, doomed, keep)), stderr=True)

@@ -58,7 +58,7 @@ def gather_status(
         "front_door": _front(settings, inventory, answers.get("front door")),
         "hosts": hosts,
         "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
-        "elsewhere": stack.cloud() is None,
+        "elsewhere": stack.made_elsewhere,
         "directory": str(stack.directory),
         "working": working,
         "unfinished": terraform.suspect,

@@ -67,23 +67,35 @@ def export(context: Context, target: Path, more: int = 0) -> Summary | None:
     except PneumoError as error:
         if isinstance(error, Unreachable) and final_export.holds_all(context.stack):
             return None
-        first = "pneumoctl up, then: pneumoctl teardown"
-        if context.stack.cloud() is None:
-            first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
-        if isinstance(error, KeysMissing):
-            first = f"{error.hint}, then: pneumoctl teardown"
-        if isinstance(error, NotWritten):
-            first = error.hint
-        if isinstance(error, backups.Unusable):
-            first = f"keep {error.folder}"
-        hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
-        message = f"{not_exported(f'the results on {STORE}', error.code)}, so nothing was destroyed: {error.message}"
-        raise PneumoError(message, hint, error.code, **error.details) from error
+        raise _not_exported(context.stack, error) from error
     finally:
         console.idle()
     if exported:
         console.note(f"exported {exported} to {target}")
     return exported
+
+
+def require_made_here(context: Context) -> None:
+    """Raise PneumoError if there is a store, and this machine has no key to its host: then it cannot be exported."""
+    if context.stack.made_elsewhere and new_store.host(context) is not None:
+        made = "another machine made the stack, and this one has neither its directory nor its keys"
+        raise _not_exported(context.stack, PneumoError(made))
+
+
+def _not_exported(stack: Stack, error: PneumoError) -> PneumoError:
+    """The error of a teardown whose export failed with `error`."""
+    first = "pneumoctl up, then: pneumoctl teardown"
+    if stack.made_elsewhere:
+        first = f"pneumoctl teardown where the stack was made, or restore {stack.directory} from a backup"
+    if isinstance(error, KeysMissing):
+        first = f"{error.hint}, then: pneumoctl teardown"
+    if isinstance(error, NotWritten):
+        first = error.hint
+    if isinstance(error, backups.Unusable):
+        first = f"keep {error.folder}"
+    hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
+    message = f"{not_exported(f'the results on {STORE}', error.code)}, so nothing was destroyed: {error.message}"
+    return PneumoError(message, hint, error.code, **error.details)
 
 
 def _newest_backup(context: Context, folder: Path) -> Summary | None:

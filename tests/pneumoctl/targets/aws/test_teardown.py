@@ -27,7 +27,7 @@ from pneumoctl.stack import audit, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Cloud as Where
-from pneumoctl.stack.stack import find
+from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import bucket, teardown, trainings
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.store import store_loss
@@ -103,6 +103,19 @@ def follow(context: Context) -> Iterator[Callable[..., "subprocess.Popen[str]"]]
 
 def lease(aws: Aws, host: Instance) -> None:
     scheduled_stop.arm(aws, "end", RUN, host, scheduled_stop.now(aws) + timedelta(hours=1))
+
+
+def test_on_a_machine_without_the_keys_it_is_refused_before_anything_is_imported(
+    aws: Aws, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(aws, "end", "app-0", "app", "t3.medium")
+    away = replace(context, stack=Stack("end", tmp_path / "away" / "end"))
+    monkeypatch.setattr(teardown, "open_context", lambda *_: away)
+    monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
+    monkeypatch.setattr(teardown.provision, "prepare", lambda *_: pytest.fail("terraform was started"))
+    with pytest.raises(PneumoError, match="so nothing was destroyed: another machine made the stack") as error:
+        teardown.teardown(away.settings, away.stack, "results", agreed=True, dry_run=False)
+    assert error.value.hint.startswith("pneumoctl teardown where the stack was made") and "--purge" in error.value.hint
 
 
 def test_without_a_training_nothing_is_asked_and_none_can_start(context: Context) -> None:

@@ -15,7 +15,7 @@ from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.working_dir import OURS
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.stack import audit
+from pneumoctl.stack import audit, saved
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack, find
@@ -160,6 +160,18 @@ def test_a_stack_whose_services_a_command_has_stopped_is_not_up(stack: Stack, mo
 
 
 def test_from_another_machine_the_instances_are_shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fault,) = without_inventory(monkeypatch, stack, WEB)["faults"]
+    assert "made from another machine" in fault["what"]
+
+
+def test_a_teardown_that_was_killed_on_another_machine_does_not_make_it_the_stack_s_own(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = stack.directory / saved.VARIABLES
+    variables.parent.mkdir(parents=True)
+    variables.write_text(json.dumps({"stack": "t", "region": "eu-west-1", "bucket": "b"}))
+    (stack.directory / saved.STATE).write_text("{}")
+    assert stack.cloud() is not None
     (fault,) = without_inventory(monkeypatch, stack, WEB)["faults"]
     assert "made from another machine" in fault["what"]
 

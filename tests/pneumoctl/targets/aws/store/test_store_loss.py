@@ -265,7 +265,8 @@ def test_a_host_that_is_being_deleted_does_not_hide_the_one_in_its_place(world: 
 
 def test_a_stack_that_another_directory_made_is_named_in_the_hint(world: World, tmp_path: Path) -> None:
     world.held = [AWAY]
-    (world.context.stack.directory / "aws.json").unlink()
+    for name in ("aws.json", "inventory.json"):
+        (world.context.stack.directory / name).unlink()
     with pytest.raises(PneumoError, match="it is silent") as error:
         store_loss.export(world.context, tmp_path / "out")
     assert error.value.hint.startswith("pneumoctl teardown where the stack was made, or restore /")
