@@ -89,8 +89,8 @@ def predict(
         if resume:
             scorer = cleanup.enter_context(ResumeFile(resume, scoring)).scorer(scorer)
         outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
-    counts = report.summary(outcomes, inputs.skipped)
-    _print_end(outcomes, counts, csv)
+    counts = report.summary(outcomes, len(inputs.skipped))
+    _print_end(outcomes, counts, inputs.skipped, csv)
     return report.exit_code(counts, fail_on_positive)
 
 
@@ -154,7 +154,7 @@ def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Itera
             yield outcome
 
 
-def _print_end(outcomes: list[FileResult], counts: dict[str, int], csv: bool) -> None:
+def _print_end(outcomes: list[FileResult], counts: dict[str, int], skipped: list[str], csv: bool) -> None:
     """Print what follows the last file: the JSON document, or the summary and the cautions below the table."""
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
@@ -162,6 +162,6 @@ def _print_end(outcomes: list[FileResult], counts: dict[str, int], csv: bool) ->
         console.result({"predictions": documents, "errors": errors, "summary": counts})
     elif not csv:
         if counts["files"] > 1 or counts["skipped"]:
-            console.text(report.summary_line(counts))
+            console.text(report.summary_line(counts, skipped))
         for line in report.caution_lines(outcomes):
             console.text(line)
