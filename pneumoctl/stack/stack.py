@@ -11,7 +11,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private, write_atomically
-from pneumoctl.stack import inventory, ownership, saved
+from pneumoctl.stack import documents, inventory, ownership, saved
 from pneumoctl.stack.documents import Damaged  # also imported from here by other modules
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
@@ -228,9 +228,11 @@ def exports(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
     """A base directory with its links resolved: processes of a stack are recognized by this exact path."""
-    path = Path(environ.get(name, ""))  # the XDG specification says to ignore relative paths
+    path = Path(environ.get(name, ""))
     if path.is_absolute():
         return path.resolve()
+    if environ.get(name):  # the XDG specification says to ignore it
+        documents.warn_once(f"{name}={environ[name]} is ignored: it is not an absolute path")
     try:
         return (Path.home() / default).resolve()
     except RuntimeError as error:  # a user without an entry in passwd, as in a container
