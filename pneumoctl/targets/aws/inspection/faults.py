@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
@@ -37,11 +38,7 @@ def of_stack(document: Document) -> Iterator[Fault]:
         unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
         yield Fault("AWS", unknown, document["aws_next"] or "pneumoctl doctor")
     if document["unfinished_teardown"]:
-        destroys = any(command["command"] == "terraform apply" for command in document["working"])
-        yield unfinished_teardown.fault(document["unfinished_teardown"], destroys)
-        for host in document["hosts"]:
-            if host["state"] in ON:
-                yield from of_host(host, Expected.ABSENT if destroys else Expected.STOPPED)
+        yield from _after_teardown(document)
         return
     expected = _expected(document)
     yield from _of_terraform(document)
@@ -52,6 +49,17 @@ def of_stack(document: Document) -> Iterator[Fault]:
     door = document["front_door"]
     if door["error"] and not expected:
         yield Fault("", door["error"], door["next"])
+
+
+def _after_teardown(document: Document) -> Iterator[Fault]:
+    """A teardown that was not completed, and what is wrong with the hosts that it left: none advises `up`."""
+    destroys = any(command["command"] == "terraform apply" for command in document["working"])
+    teardown = unfinished_teardown.fault(document["unfinished_teardown"], destroys)
+    yield teardown
+    for host in document["hosts"]:
+        if host["state"] in ON:
+            for fault in of_host(host, Expected.ABSENT if destroys else Expected.STOPPED):
+                yield replace(fault, next=teardown.next) if "pneumoctl up" in fault.next else fault
 
 
 def _expected(document: Document) -> Expected:

@@ -126,6 +126,7 @@ APPLY = {"command": "terraform apply", "pid": 13, "since": "2026-01-01T00:00:01+
 BEFORE = GOOD | {"hosts": [], "bill": None, "front_door": DOOR | {"url": "", "serves": False, "certificate_days": None}}
 NEW = {"instance": "i-9", "name": "web-0", "state": "pending"}
 TRAIN = HOST | {"name": "train", "role": "train", "state": "stopped", "ssh": "", "units": {}}
+REPAIRED = {"name": "nginx", "next": "pneumoctl up, which repairs its address and rules"}
 STOPPED = {"units": {"pneumoctl-api": "inactive"}, "not_ready": {"api": "it does not run"}}
 GATEWAY = {"serves": False, "error": "the front door answers 502", "next": "pneumoctl logs nginx"}
 ENDED = {
@@ -198,9 +199,13 @@ ENDED = {
         ),
         (
             GOOD
-            | {"hosts": [HOST | {"disk_percent": 97, "units": {"pneumoctl-api": "inactive"}}]}
+            | {"hosts": [HOST | {"disk_percent": 97, "units": {"pneumoctl-api": "inactive"}}, SILENT | REPAIRED]}
             | {"unfinished_teardown": {"exported": "", "directory": True}},
-            ["a teardown was not completed", "app-0: its disk is 97 % full"],
+            [
+                "a teardown was not completed",
+                "app-0: its disk is 97 % full",
+                "nginx: no answer within 4 s; next: pneumoctl teardown, which completes it",
+            ],
         ),
         (
             GOOD
