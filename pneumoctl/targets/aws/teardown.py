@@ -20,7 +20,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import bucket, trainings
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.targets.common.keep import (
     FILES,
     RESULTS,
@@ -155,7 +155,7 @@ def _export_to(context: Context, folder: Path, keep: Keep, doomed: list[str]) ->
         _empty_and_destroy(context, folder / FILES if keep == "everything" else None, doomed)
     except BaseException:
         if results is not None:
-            store_loss.resume_unless_destroyed(context)
+            resume_uploads.resume_unless_destroyed(context)
         raise
     return Exported(folder if folder.exists() else None, results, before, transfer.waiting(context.stack))
 

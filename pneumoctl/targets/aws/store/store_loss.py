@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import final_export, transfer
@@ -18,7 +17,15 @@ from pneumoctl.stack.inventory import STORE, Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, uploads, wanted_imports
+from pneumoctl.targets.aws.store import (
+    backups,
+    new_store,
+    results,
+    resume_uploads,
+    stack_secrets,
+    uploads,
+    wanted_imports,
+)
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.targets.common.keep import not_exported
@@ -147,7 +154,7 @@ def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool, a
     try:
         yield
     finally:
-        resumed = resume(context, stopped)
+        resumed = resume_uploads.resume(context, stopped)
         store_is_left = STORE in {host.name for host in resumed} and not context.terraform.suspect
         for path in transfer.wanted(context.stack) if store_is_left else ():
             if path not in before:  # the store still holds everything
@@ -185,41 +192,6 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, ad
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})", error.hint) from error
     return hosts
-
-
-def resume_unless_destroyed(context: Context) -> None:
-    """Start uploads again after a teardown that failed, if it has destroyed no host."""
-    inventory = context.stack.hosts()
-    serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
-    try:
-        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in new_store.GONE}
-        stopped = uploads.hosts(context) if serving <= left else []
-    except PneumoError as error:
-        console.warn(f"uploads stay stopped: {error.message}")
-        return
-    resume(context, stopped)
-
-
-def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
-    """Start uploads again on those of the hosts that still exist, and return these; a failure is a warning.
-
-    Not while terraform runs, which may still destroy the host of the store with what would be added.
-    """
-    if not stopped:
-        return []
-    try:
-        if run := context.terraform.current:
-            raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
-        existing = context.aws.instances(context.settings.stack)
-        left = {each.id for each in existing if each.state not in HALTING | HALTED}
-        final_export.forget(context.stack)
-        resumed = [host for host in stopped if host.instance_id in left]
-        with results.opened(context.stack) as store:
-            uploads.start(store.connections, resumed)
-        return resumed
-    except PneumoError as error:
-        console.warn(f"uploads stay stopped until the next pneumoctl up: {error.message}")
-        return []
 
 
 def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import bucket, teardown, trainings
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.targets.aws.trainings import Trainings
 from pneumoctl.targets.common import unfinished_teardown
 from pneumoctl.targets.common.keep import Keep
@@ -342,7 +342,7 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
         raise PneumoError("the disk is full")
 
     monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
-    monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
+    monkeypatch.setattr(resume_uploads, "resume_unless_destroyed", resumed.append)
     monkeypatch.setattr(Context, "made_bucket", "")
     monkeypatch.setattr(bucket, "empty", fails)
     with pytest.raises(PneumoError, match="the disk is full"):
