@@ -106,12 +106,3 @@ def test_a_group_without_a_verb_is_an_error_of_one_line(group: str, capsys: pyte
     error, following = output.err.splitlines()
     assert error.startswith("error: Missing command: ") and ", " in error and output.out == ""
     assert following.strip() == f"next: pneumoctl {group} --help"
-
-
-def test_a_settings_file_that_exists_is_a_usage_error_as_an_export_that_exists_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "pneumo.toml"
-    assert run(["init", "--to", str(file)]) == Exit.DONE
-    assert run(["init", "--to", str(file)]) == Exit.USAGE
-    assert "exists already and is not changed" in capsys.readouterr().err
