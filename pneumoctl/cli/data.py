@@ -27,7 +27,6 @@ app = typer.Typer(
     name="data",
     help="Download public data sets; upload one to the stack's bucket.",
     rich_markup_mode=None,
-    no_args_is_help=True,
 )
 
 Name = Annotated[

@@ -26,7 +26,9 @@ def init(
         with to.open("x") as file:
             file.write(text)
     except FileExistsError:
-        raise PneumoError(f"{to} exists already and is not changed", f"edit {to}", Exit.FAILED) from None
+        raise PneumoError(
+            f"{to} exists already and is not changed", f"edit {to}, or name another file with --to", Exit.USAGE
+        ) from None
     except OSError as error:
         raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another file with --to") from error
     console.text(f"wrote {to}")

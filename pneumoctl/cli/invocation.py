@@ -4,7 +4,8 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, NamedTuple, ParamSpec
 
@@ -29,6 +30,7 @@ _SETTINGS = {
     "region": (Region, None),
     "batch": (Batch, None),
 }
+_MAKE_OR_REMOVE = ("up", "teardown")  # these say themselves how to go on
 
 
 class Invocation(NamedTuple):
@@ -74,7 +76,10 @@ def on_stack(*flags: str, every: bool = False, alarm: bool = True) -> Callable[[
                 _refuse_offline_bundle(called, named)
             if alarm:
                 _start_alarm(called)
-            return function(called, **own)  # type: ignore[call-arg]
+            if function.__name__ in _MAKE_OR_REMOVE:
+                return function(called, **own)  # type: ignore[call-arg]
+            with teardown_named(called):
+                return function(called, **own)  # type: ignore[call-arg]
 
         return _with_options(command, function, 1, options)
 
@@ -92,6 +97,17 @@ def invocation(flags: dict[str, Any], config: Path | None, by_tags: bool = False
     called = Invocation(*resolve(loaded))
     ownership.close_to_others(called.stack.directory)
     return called
+
+
+@contextmanager
+def teardown_named(called: Invocation) -> Iterator[None]:
+    """Have an error that advises `up` name the teardown of a stack on aws, if one works or was not completed."""
+    try:
+        yield
+    except PneumoError as error:
+        if called.settings.target == "aws":
+            importlib.import_module("pneumoctl.targets.aws.inspection.advice").name_teardown(called.stack, error)
+        raise
 
 
 def _refuse_offline_bundle(called: Invocation, flags: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from pneumoctl.terminal.console import console
 
 # Typer does not export this class, and has contained its own copy of click since version 0.26.
 UsageError: Any = typer.BadParameter.__mro__[1]
+_NO_VERB = "Missing command."  # click's words
 
 
 def main(begin: Callable[[], object]) -> int:
@@ -46,7 +47,7 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         error = failure
     except UsageError as wrong:
         where = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "pneumoctl"
-        error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
+        error = PneumoError(_in_full(wrong), f"{where} --help", Exit.USAGE)
         if corrected := _with_option_after_command(getattr(wrong, "option_name", ""), where, arguments):
             error.hint = f"put the option after the command: {corrected}"
             console.rewrite = str  # the hint has the options of this command line already
@@ -76,6 +77,14 @@ def _with_option_after_command(option: str, where: str, arguments: list[str]) ->
             end = after.index("--") if "--" in after else len(after)
             return shlex.join(["pneumoctl", *found, *after[:end], *rest[:at], *after[end:]])
     return ""
+
+
+def _in_full(wrong: Any) -> str:
+    """The message of a usage error; of a group without a verb, with the verbs that it has."""
+    message, context = str(wrong.format_message()), getattr(wrong, "ctx", None)
+    if message == _NO_VERB and context is not None:
+        return f"{message.removesuffix('.')}: {', '.join(context.command.list_commands(context))}"
+    return message
 
 
 def _interrupted(argv: list[str], code: int) -> PneumoError:

@@ -21,9 +21,7 @@ from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
-app = typer.Typer(
-    name="model", help="List, compare, promote and copy trained models.", rich_markup_mode=None, no_args_is_help=True
-)
+app = typer.Typer(name="model", help="List, compare, promote and copy trained models.", rich_markup_mode=None)
 
 
 app.command()(promote)

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, cast
 import typer
 
 from model.serving.prediction import Choices, OutsideUse, Scoring
-from pneumoctl.cli.invocation import invocation, output_options
+from pneumoctl.cli.invocation import invocation, output_options, teardown_named
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files, report, score, worker_pool
@@ -90,8 +90,8 @@ def predict(
         else:
             stream = _scored_here(inputs.files, _model(local, config, jobs, len(inputs.files)), resume, cleanup)
         outcomes = list(_shown(stream, inputs.files, csv))
-    counts = report.summary(outcomes, inputs.skipped)
-    _print_end(outcomes, counts, csv)
+    counts = report.summary(outcomes, len(inputs.skipped))
+    _print_end(outcomes, counts, inputs.skipped, csv)
     return report.exit_code(counts, fail_on_positive)
 
 
@@ -142,7 +142,8 @@ def _scored_here(files: list[str], model: Model, resume: Path | None, cleanup: E
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, resumed: bool) -> Iterator[tuple[Scorer, Scoring]]:
     """A scorer that uses the stack's API, and what it depends on, which only a `resumed` run needs."""
-    with target(*invocation({"stack": stack}, config)).api() as endpoint:
+    called = invocation({"stack": stack}, config)
+    with teardown_named(called), target(*called).api() as endpoint:
         api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
         yield api.score, api.scoring() if resumed else Scoring("")
 
@@ -163,7 +164,7 @@ def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Itera
             yield outcome
 
 
-def _print_end(outcomes: list[FileResult], counts: dict[str, int], csv: bool) -> None:
+def _print_end(outcomes: list[FileResult], counts: dict[str, int], skipped: list[str], csv: bool) -> None:
     """Print what follows the last file: the JSON document, or the summary and the cautions below the table."""
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
@@ -171,6 +172,6 @@ def _print_end(outcomes: list[FileResult], counts: dict[str, int], csv: bool) ->
         console.result({"predictions": documents, "errors": errors, "summary": counts})
     elif not csv:
         if counts["files"] > 1 or counts["skipped"]:
-            console.text(report.summary_line(counts))
+            console.text(report.summary_line(counts, skipped))
         for line in report.caution_lines(outcomes):
             console.text(line)

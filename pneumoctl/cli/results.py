@@ -15,9 +15,7 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
-app = typer.Typer(
-    name="results", help="Export the stored results; import an export.", rich_markup_mode=None, no_args_is_help=True
-)
+app = typer.Typer(name="results", help="Export the stored results; import an export.", rich_markup_mode=None)
 
 Export = Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="A name that ends with .tar is one file.")]
 
@@ -73,9 +71,9 @@ def import_(
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     manifest = archive.verify(place)
-    question = f"Add {transfer.described(manifest.counts)} to the store of stack {stack.name}?"
-    if not yes and not console.ask(question):
-        raise PneumoError("cancelled: nothing was imported", "answer y, or give --yes")
+    addition = f"{transfer.described(manifest.counts)} to the store of stack {stack.name}"
+    if not yes and not console.ask(f"Add {addition}?"):
+        raise PneumoError(f"cancelled: nothing was imported; it would add {addition}", "answer y, or give --yes")
     with stack.locked("results import"), audit.recorded(stack, "results import", {}) as act:
         with target(*invocation).results() as store:
             act.begin(audit.plan_digest(manifest.contents))

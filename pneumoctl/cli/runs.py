@@ -22,9 +22,7 @@ from pneumoctl.terminal.report import counted
 from pneumoctl.training import collect, host_link, local
 from pneumoctl.training.artifacts import RunStore
 
-app = typer.Typer(
-    name="runs", help="List training runs and their receipts.", rich_markup_mode=None, no_args_is_help=True
-)
+app = typer.Typer(name="runs", help="List training runs and their receipts.", rich_markup_mode=None)
 Name = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Id of the run (default: the newest).", show_default=False)
 ]

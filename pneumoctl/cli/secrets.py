@@ -16,9 +16,7 @@ from pneumoctl.targets.aws.provisioning import ssh_key as stack_key
 from pneumoctl.targets.aws.store import stack_secrets
 from pneumoctl.terminal.console import console
 
-app = typer.Typer(
-    name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None, no_args_is_help=True
-)
+app = typer.Typer(name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None)
 
 NONE_HERE = "its web page has no login"
 

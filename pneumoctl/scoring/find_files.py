@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.images.limits import SUFFIXES
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
 STDIN = "-"
@@ -16,10 +17,10 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 @dataclass(frozen=True)
 class FileList:
-    """The files to score, each once, in a stable order; and how many other files were skipped."""
+    """The files to score, each once, in a stable order; and the other files, which are skipped."""
 
     files: list[str]
-    skipped: int
+    skipped: list[str]
 
 
 _PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
@@ -36,6 +37,7 @@ def find(paths: Iterable[str]) -> FileList:
     for path in paths:
         if path == STDIN or Path(path).is_file() or Path(path).is_fifo():
             files[path] = None
+            _announce_pipe(path)
             continue
         matches = list(_expand(path))
         pictures = [name for name in matches if _is_picture(name)]
@@ -44,7 +46,13 @@ def find(paths: Iterable[str]) -> FileList:
             raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
         files.update(dict.fromkeys(pictures))
         skipped.update(set(matches) - set(pictures))
-    return FileList(list(files), len(skipped - files.keys()))
+    return FileList(list(files), sorted(skipped - files.keys()))
+
+
+def _announce_pipe(path: str) -> None:
+    """Say that a named pipe is read to its end, for which a run may wait; a shell's own pipe already has a writer."""
+    if path != STDIN and Path(path).is_fifo() and not path.startswith(("/dev/fd/", "/proc/")):
+        console.note(f"{path} is a pipe: it is read until its writer closes it")
 
 
 def _expand(path: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ CSV_COLUMNS = (
 )
 _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
+_NAMED = 3  # of the skipped files
 
 
 class ResultTable:
@@ -116,12 +117,15 @@ def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
     return counts
 
 
-def summary_line(counts: dict[str, int]) -> str:
-    """The counts of `summary` as one line of text."""
+def summary_line(counts: dict[str, int], skipped: Sequence[str] = ()) -> str:
+    """The counts of `summary` as one line of text. `skipped`: the skipped files, of which the first ones are named."""
     named = {"pneumonia": "pneumonia", "no pneumonia": "below the threshold", "not assessed": "not assessed"}
     parts = [f"{counts[name]} {text}" for name, text in named.items()]
-    skipped = f"; {counted(counts['skipped'], 'other file')} skipped" if counts["skipped"] else ""
-    return f"{counted(counts['files'], 'file')}: {', '.join(parts)}, {counted(counts['errors'], 'error')}{skipped}"
+    others = f"; {counted(counts['skipped'], 'other file')} skipped" if counts["skipped"] else ""
+    if skipped:
+        more = [f"{len(skipped) - _NAMED} more"] if len(skipped) > _NAMED else []
+        others += f": {', '.join([*map(_visible, skipped[:_NAMED]), *more])}"
+    return f"{counted(counts['files'], 'file')}: {', '.join(parts)}, {counted(counts['errors'], 'error')}{others}"
 
 
 def caution_lines(outcomes: Iterable[FileResult]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private, write_atomically
-from pneumoctl.stack import inventory, ownership, saved
+from pneumoctl.stack import documents, inventory, ownership, saved
 from pneumoctl.stack.documents import Damaged  # also imported from here by other modules
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
@@ -111,6 +111,14 @@ class Stack:
     def cloud(self) -> Cloud | None:
         """The location of the stack on aws, None if it is not on aws."""
         return saved.cloud(self.directory)
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether another machine made the stack, if there is one on aws: `up` has saved nothing here.
+
+        A teardown from here that did not end leaves terraform's working copy alone, from which `cloud` can be derived.
+        """
+        return not any((self.directory / name).exists() for name in (saved.CLOUD, saved.HOSTS, saved.SECRETS))
 
     def hosts(self) -> Inventory | None:
         """The hosts on aws from terraform's last outputs, None before the first `up` has made them."""
@@ -220,9 +228,11 @@ def exports(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
     """A base directory with its links resolved: processes of a stack are recognized by this exact path."""
-    path = Path(environ.get(name, ""))  # the XDG specification says to ignore relative paths
+    path = Path(environ.get(name, ""))
     if path.is_absolute():
         return path.resolve()
+    if environ.get(name):  # the XDG specification says to ignore it
+        documents.warn_once(f"{name}={environ[name]} is ignored: it is not an absolute path")
     try:
         return (Path.home() / default).resolve()
     except RuntimeError as error:  # a user without an entry in passwd, as in a container

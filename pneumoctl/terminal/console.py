@@ -173,6 +173,7 @@ class Console:
     def ask(self, question: str) -> bool:
         """Ask a yes-or-no question on stderr; anything but yes, or a missing terminal, means no."""
         if not sys.stdin.isatty():
+            self.note(f"{question} [y/N] no: there is no terminal to answer at")
             return False
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
@@ -181,6 +182,7 @@ class Console:
     def ask_for(self, word: str, question: str) -> bool:
         """Ask the user to type a word to confirm an action that cannot be undone; a missing terminal means no."""
         if not sys.stdin.isatty():
+            self.note(f"{question} Not confirmed: there is no terminal to type {word} at")
             return False
         sys.stderr.write(f"{question} Type {word} to continue: ")
         sys.stderr.flush()

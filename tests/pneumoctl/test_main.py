@@ -249,7 +249,7 @@ def test_init_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     file = tmp_path / "pneumo.toml"
     assert run(["init", "--to", str(file)]) == 0
     file.write_text("mine")
-    assert run(["init", "--to", str(file)]) == Exit.FAILED
+    assert run(["init", "--to", str(file)]) == Exit.USAGE  # as for an export that exists
     assert file.read_text() == "mine"
     assert run(["init", "--to", str(tmp_path / "no" / "dir.toml")]) == Exit.FAILED
     assert "cannot be written" in capsys.readouterr().err

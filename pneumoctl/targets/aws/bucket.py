@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumoctl.aws import s3
-from pneumoctl.aws.leftovers import BUCKET_ADDRESS
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack import free_space
 from pneumoctl.stack.free_space import NotWritten
@@ -17,14 +16,9 @@ from pneumoctl.terminal.report import counted
 EVERYTHING = ("",)  # all prefixes
 
 
-def name(context: Context) -> str:
-    """The bucket that terraform made for this stack; empty if there is none. No other bucket is ever touched."""
-    return next((resource.id for resource in context.terraform.resources() if resource.address == BUCKET_ADDRESS), "")
-
-
 def files(context: Context) -> list[s3.Object]:
     """The current files of the user; none if there is no bucket."""
-    bucket = name(context)
+    bucket = context.made_bucket
     return _users(s3.objects(context.aws, bucket, EVERYTHING)) if bucket else []
 
 
@@ -39,7 +33,7 @@ def require_space(folder: Path, size: int) -> None:
         free_space.require(folder, size)
     except NotWritten as error:
         hint = f"{error.hint} (or, losing these files: pneumoctl teardown --results-only, or --purge)"
-        raise PneumoError(f"nothing was destroyed: {error.message}", hint) from error
+        raise PneumoError(f"nothing was destroyed: {error.message}", hint, changed=[]) from error
 
 
 def empty(context: Context, folder: Path | None) -> None:
@@ -48,7 +42,7 @@ def empty(context: Context, folder: Path | None) -> None:
     Colleagues may write meanwhile. Nothing is deleted before all is exported. Then each version that is deleted is one
     of a list, and what is new in that list is exported first.
     """
-    bucket, saved = name(context), set[tuple[str, str]]()
+    bucket, saved = context.made_bucket, set[tuple[str, str]]()
     if not bucket:
         return
 

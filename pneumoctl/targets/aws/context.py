@@ -40,6 +40,12 @@ class Context:
         default = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
         return self.settings.bucket or default
 
+    @property
+    def made_bucket(self) -> str:
+        """The bucket that terraform made for this stack; empty if there is none. No other bucket is ever touched."""
+        resources = self.terraform.resources()
+        return next((resource.id for resource in resources if resource.address == leftovers.BUCKET_ADDRESS), "")
+
     def serving_hosts(self) -> list[Instance]:
         """The hosts of the stack that exist in AWS, without training hosts; asked anew each time."""
         hosts = self.aws.instances(self.settings.stack)
@@ -148,7 +154,7 @@ def _public_key(context: Context, make: bool) -> str:
     missing = not (directory / keys.PRIVATE).exists()
     if missing and not (hosts := context.serving_hosts()):
         return keys.key_pair(directory) if make else keys.unsaved_public_key()
-    if missing and context.stack.cloud() is None:
+    if missing and context.stack.made_elsewhere:
         message = f"stack {context.stack.name} has {counted(len(hosts), 'host')} that another machine made"
         message += ": this one has neither its directory nor its keys"
         raise PneumoError(message, use_where_made(context.stack.directory))

@@ -20,7 +20,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import bucket, trainings
 from pneumoctl.targets.aws.context import Context, asking_for_gpu, last_applied_variables, open_context, read_only
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.targets.common.keep import (
     FILES,
     RESULTS,
@@ -70,6 +70,8 @@ def teardown(
             if _is_gone(context):
                 _forget(stack)
                 return _end(context, [], Exported(), [])
+            if keep != "nothing":
+                store_loss.require_made_here(context)  # before terraform imports the stack, which takes minutes
             provision.prepare(context, last_applied_variables(context), "all")
             doomed = _doomed(context)
             console.show(list(_description(context, doomed, keep)), stderr=True)
@@ -78,6 +80,8 @@ def teardown(
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
+        if under_way:
+            act.changed = ["training"]
         trainings.end(context, under_way, held)  # before anything that may fail: a running GPU costs money
         exported = _export_and_destroy(context, keep, doomed)
         act.changed = doomed
@@ -123,7 +127,7 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
     if files:
         size = sum(file.size for file in files) / 1e6
         fate = "exported first" if keep == "everything" else "deleted without export"
-        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {bucket.name(context)}: {fate}"
+        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {context.made_bucket}: {fate}"
 
 
 def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
@@ -153,7 +157,7 @@ def _export_to(context: Context, folder: Path, keep: Keep, doomed: list[str]) ->
         _empty_and_destroy(context, folder / FILES if keep == "everything" else None, doomed)
     except BaseException:
         if results is not None:
-            store_loss.resume_unless_destroyed(context)
+            resume_uploads.resume_unless_destroyed(context)
         raise
     return Exported(folder if folder.exists() else None, results, before, transfer.waiting(context.stack))
 

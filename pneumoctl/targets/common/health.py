@@ -1,6 +1,7 @@
 """The health gate: send a known picture through the web page."""
 
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ class NoAnswer(PneumoError):
     """The page gave no answer at all: over a network that is no finding about the release."""
 
 
+class OtherCertificate(PneumoError):
+    """Something answers with a certificate that is not accepted: that is no finding about the release, either."""
+
+
 @dataclass(frozen=True)
 class WebEndpoint:
     """The URL of the web page, and the login (name, password) that it requires.
@@ -36,8 +41,8 @@ def gate(door: WebEndpoint, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Send the known picture of the model that serves through the web page, and read the stored result back.
 
     `manifest`: that of the bundle on the hosts. What the answer says of its model is compared with it, never believed.
-    Returns the stored prediction document. Raises PneumoError (exit 10) if an answer or the score is wrong, and
-    NoAnswer (exit 1) if there is none.
+    Returns the stored prediction document. Raises PneumoError (exit 10) if an answer or the score is wrong, NoAnswer
+    (exit 1) if there is none, and OtherCertificate (exit 1).
     """
     known = manifest["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
@@ -80,15 +85,24 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
     )
     pool = urllib3.PoolManager(**pinned)
 
-    # Retry if the server says that it is busy. Do not retry if there is no answer.
+    # Retry if the server says that it is busy. Do not retry if there is no answer, or another certificate.
     busy = urllib3.Retry(
-        5, connect=0, read=0, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False
+        5,
+        connect=0,
+        read=0,
+        other=0,
+        status_forcelist=(429, 503),
+        allowed_methods=None,
+        backoff_factor=1,
+        raise_on_status=False,
     )
     try:
         answer = pool.request(
             method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=ANSWER_S), retries=busy, **more
         )
     except urllib3.exceptions.HTTPError as error:
+        if why := _why_not_accepted(error):
+            raise OtherCertificate(f"{method} {url} was not sent: {why}", "pneumoctl status") from error
         raise NoAnswer(f"{method} {url} gave no answer: {in_words(error)}", "pneumoctl status") from error
     try:
         document = answer.json()
@@ -97,6 +111,19 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
     if answer.status not in (200, 201) or not isinstance(document, dict):
         raise failed(f"{method} {url} answered {answer.status}: {answer.data.decode(errors='replace')[:500]}")
     return document
+
+
+def _why_not_accepted(error: Exception) -> str:
+    """Why a certificate was not accepted; empty if the error has another cause."""
+    import urllib3
+
+    reason = getattr(error, "reason", error)
+    if not isinstance(reason, urllib3.exceptions.SSLError):
+        return ""
+    cause = reason.args[0] if reason.args else ""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate of the page was not accepted: {cause.verify_message or in_words(cause)}"
+    return "the page shows another certificate than the stack's" if "ingerprint" in str(cause) else ""
 
 
 def failed(why: str) -> PneumoError:

@@ -1,5 +1,6 @@
 """Log files on this machine: those of the local services, and those of terraform."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
+
+BLOCK = 65536  # bytes
 
 
 def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
@@ -27,11 +30,14 @@ def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
 
 
 def tail(file: Path, lines: int) -> list[str]:
-    """The last lines of a file, without reading all of it."""
-    size = file.stat().st_size
+    """The last lines of a file, each whole, without reading all of a long file."""
     with file.open("rb") as source:
-        source.seek(max(0, size - 400 * lines))  # enough for lines of ordinary length
-        return source.read().decode(errors="replace").splitlines()[-lines:]
+        start, read = source.seek(0, os.SEEK_END), b""
+        while start and read.count(b"\n") <= lines:  # one more than wanted: the first may be incomplete
+            before = max(0, start - max(BLOCK, len(read)))
+            source.seek(before)
+            read, start = source.read(start - before) + read, before
+    return [line.decode(errors="replace") for line in read.splitlines()[-lines:]]
 
 
 def _follow(files: dict[Any, Path]) -> None:

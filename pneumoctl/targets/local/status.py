@@ -13,6 +13,8 @@ from pneumoctl.targets.local import preflight, processes, service_states
 from pneumoctl.targets.local.service_states import ServiceState
 from pneumoctl.terminal.report import Report, Table
 
+_STOPS = ("RUNNING", "STOPPED", "STOPPING", "STARTING")  # while a command stops and starts services
+
 
 def gather_status(stack: Stack) -> dict[str, Any]:
     """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
@@ -49,22 +51,30 @@ def gather_status(stack: Stack) -> dict[str, Any]:
 def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
     """What is wrong with a stack that exists.
 
-    A teardown stops its services, so they are no faults after one. If they serve, it has removed nothing.
+    A teardown stops its services, so they are no faults after one. If they serve, it has removed nothing. Nor are those
+    that a command stops which works on the stack.
     """
+    working = bool(document["working"])
     if document["unfinished_teardown"] and not document["serving"]:
         yield from _teardown(document)
     elif not document["supervised"]:
-        yield Fault("", "no supervisor runs its services", "pneumoctl up")
+        if not working:
+            yield Fault("", "no supervisor runs its services", "pneumoctl up")
     else:
-        yield from _of_services(document["services"], bool(document["working"]))
-        if not page_ready:
-            api = document["api"]
-            why = reason(document["page"] if api.get("status") == "ready" else api)
-            yield Fault("", f"it is not ready: {why}", "pneumoctl logs")
+        yield from _of_services(document["services"], working)
+        if not page_ready and not working:
+            yield _not_ready(document)
     if document["disk_free_mb"] < preflight.DISK_MB:
         free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"
         yield Fault("", free, "free some, then: pneumoctl status")
     yield from _strays(document)
+
+
+def _not_ready(document: Mapping[str, Any]) -> Fault:
+    """Which of the two is not ready; the page is not if the API is not."""
+    api = document["api"]
+    name, answer = ("web page", document["page"]) if api.get("status") == "ready" else ("API", api)
+    return Fault("", f"the {name} is not ready: {reason(answer)}", "pneumoctl logs")
 
 
 def _teardown(document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -78,14 +88,14 @@ def _of_services(services: Sequence[Mapping[str, Any]], working: bool) -> Iterat
         if service["state"] == "STOPPED" and not working:  # supervisord never stops a service by itself
             what = "it is stopped: an up or a teardown was interrupted"
             yield Fault(service["name"], what, "pneumoctl up; or: pneumoctl teardown")
-        elif service["state"] != "RUNNING":
+        elif service["state"] not in _STOPS if working else service["state"] != "RUNNING":
             yield Fault(service["name"], f"it is {service['state'].lower()}", logs)
-        elif not service["listening"]:
+        elif not service["listening"] and not working:
             yield Fault(service["name"], f"it does not listen on port {service['port']}", logs)
 
 
 def _strays(document: Mapping[str, Any]) -> Iterator[Fault]:
-    if document["strays"]:
+    if document["strays"] and not document["working"]:
         pids = ", ".join(map(str, document["strays"]))
         ends = "pneumoctl teardown" if document["unfinished_teardown"] else "pneumoctl up, or pneumoctl teardown"
         yield Fault("", f"processes without a supervisor: {pids}", ends)

@@ -97,3 +97,12 @@ def test_the_command_of_an_interrupt_is_repeated_as_it_was_typed(
     fail_with(KeyboardInterrupt(), monkeypatch)
     assert run(["audit", "--config", "a.toml"]) == Exit.INTERRUPTED
     assert capsys.readouterr().err.endswith("run it again: pneumoctl audit --config a.toml\n")
+
+
+@pytest.mark.parametrize("group", ["data", "gpu", "runs", "model", "results", "secrets"])
+def test_a_group_without_a_verb_is_an_error_of_one_line(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group]) == Exit.USAGE
+    output = capsys.readouterr()
+    error, following = output.err.splitlines()
+    assert error.startswith("error: Missing command: ") and ", " in error and output.out == ""
+    assert following.strip() == f"next: pneumoctl {group} --help"

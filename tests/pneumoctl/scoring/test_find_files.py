@@ -47,12 +47,12 @@ def test_sockets_and_devices_are_refused_by_their_kind(tmp_path: Path, monkeypat
 def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:
     files = find(["sub"])
     assert files.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
-    assert files.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
+    assert files.skipped == ["sub/DICOMDIR", "sub/deep/notes"]  # hidden files are not even counted
 
 
 def test_named_file_is_taken_whatever_it_is(ward: Path) -> None:
     assert find(["b.txt", "sub/DICOMDIR"]).files == ["b.txt", "sub/DICOMDIR"]
-    assert find(["b.txt"]).skipped == 0
+    assert find(["b.txt"]).skipped == []
 
 
 def test_globs_are_expanded_and_recursive(ward: Path) -> None:
@@ -60,7 +60,7 @@ def test_globs_are_expanded_and_recursive(ward: Path) -> None:
     assert sorted(find(["**/*.JPG"]).files) == ["sub/c.JPG"]
     everything = find(["**"])
     assert set(everything.files) == {"a.png", "odd[1].png", "sub/c.JPG", "sub/deep/d", "sub/deep/e"}
-    assert len(everything.files) == 5 and everything.skipped == 3
+    assert len(everything.files) == 5 and len(everything.skipped) == 3
 
 
 def test_absolute_globs_work(ward: Path) -> None:
@@ -76,7 +76,7 @@ def test_each_file_is_taken_once_in_the_order_given(ward: Path) -> None:
 
 
 def test_explicit_file_is_not_counted_as_skipped(ward: Path) -> None:
-    assert find(["sub/deep/notes", "sub/deep"]).skipped == 0
+    assert find(["sub/deep/notes", "sub/deep"]).skipped == []
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/*.png", "*.gif", "b.tx?", "empty", "nul\0byte"])
@@ -93,6 +93,15 @@ def test_pipes_and_links_in_folders(ward: Path) -> None:
     (ward / "sub" / "round").symlink_to(ward / "sub")
     (ward / "sub" / "link.png").symlink_to(ward / "a.png")
     assert find(["sub"]).files == ["sub/c.JPG", "sub/link.png", "sub/deep/d", "sub/deep/e"]
+
+
+def test_a_named_pipe_is_said_to_be_waited_for(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(ward / "films")
+    assert find(["films", "-"]).files == ["films", "-"]
+    assert capsys.readouterr().err == "films is a pipe: it is read until its writer closes it\n"
+    reader, writer = os.pipe()  # of a shell's <(...)
+    assert find([f"/dev/fd/{reader}"]).files and capsys.readouterr().err == ""
+    os.close(reader), os.close(writer)
 
 
 def test_standard_input_is_a_path(ward: Path) -> None:

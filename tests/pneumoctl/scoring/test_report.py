@@ -137,6 +137,10 @@ def test_summary_counts_every_file_once() -> None:
     assert report.summary_line(counts) == (
         "5 files: 1 pneumonia, 1 below the threshold, 2 not assessed, 1 error; 3 other files skipped"
     )
+    assert report.summary_line(counts, ["a", "b", "c"]).endswith("; 3 other files skipped: a, b, c")
+    counts = report.summary(outcomes, skipped=5)
+    names = ["a\n", "b", "c", "d", "e"]
+    assert report.summary_line(counts, names).endswith("; 5 other files skipped: a?, b, c, 2 more")
 
 
 @pytest.mark.parametrize(

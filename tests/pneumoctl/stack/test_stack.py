@@ -10,7 +10,7 @@ from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.registry import promotion
-from pneumoctl.stack import stack
+from pneumoctl.stack import documents, stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
@@ -75,7 +75,14 @@ def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / name)}) for name in ("real", "link", "link/../real")}
     assert reached == {tmp_path.resolve() / "real" / "pneumoctl"}
-    assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
+
+
+def test_a_relative_base_directory_is_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    documents.warn_once.cache_clear()
+    for name, directory in (("XDG_STATE_HOME", stack.home), ("XDG_DATA_HOME", stack.exports)):
+        assert directory({name: "relative"}) == directory({name: ""}) == directory({})
+        directory({name: "relative"})
+        assert capsys.readouterr().err == f"warning: {name}=relative is ignored: it is not an absolute path\n"
 
 
 def test_a_training_and_a_change_of_what_serves_do_not_exclude_each_other(tmp_path: Path) -> None:

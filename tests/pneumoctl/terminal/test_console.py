@@ -66,6 +66,15 @@ def test_only_yes_is_yes(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPat
     assert console().ask("Go on?") is (typed in ("y\n", "YES\n"))
 
 
+def test_without_a_terminal_what_would_be_asked_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert not console().ask("Add 3 results?") and not console().ask_for("t", "All is destroyed.")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Add 3 results? ") and lines[1].startswith("All is destroyed. ")
+
+
 def test_progress_without_a_terminal_is_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with console().progress("Copy", 100, "files") as advance:
         for _ in range(100):

@@ -44,9 +44,10 @@ class FrontDoor:
         manifest = served(self.hosts)
         try:
             return "done", Output(0, json.dumps(health.gate(self.door, manifest)), "")
-        except health.NoAnswer as error:
-            unknown = f"{error.message}. Whether the releases are good is not known: this machine's link may be down"
-            raise PneumoError(unknown, error.hint) from error
+        except (health.NoAnswer, health.OtherCertificate) as error:
+            unknown = f"{error.message}. Whether the releases are good is not known"
+            link = ": this machine's link may be down" if isinstance(error, health.NoAnswer) else ""
+            raise PneumoError(unknown + link, error.hint) from error
 
 
 def served(hosts: Hosts) -> Manifest:

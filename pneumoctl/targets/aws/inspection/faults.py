@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import IntEnum
 from typing import Any
 
 from pneumoctl.hosts import units
@@ -19,42 +21,77 @@ STOP_GPU = "pneumoctl gpu stop"
 Document = Mapping[str, Any]
 
 
+class Expected(IntEnum):
+    """What a command does to the stack, so that it is no fault; each includes the ones before it."""
+
+    NOTHING = 0
+    STOPPED = 1  # services are stopped, and nothing is served
+    ABSENT = 2  # hosts are made or removed, and do not answer
+
+
 def of_stack(document: Document) -> Iterator[Fault]:
-    """Everything that is wrong; nothing if the stack serves as it should.
+    """Everything that is wrong, without what a command that works does; nothing if the stack serves as it should.
 
     After a teardown that was not completed, what it has removed or stopped is no fault; that of a running host is one.
+    While its terraform still works, only a GPU host that costs money is one.
     """
     if document["aws_error"]:
         yield Fault("AWS", document["aws_error"], document["aws_next"] or "pneumoctl doctor")
     if document["unfinished_teardown"]:
-        hosts = document["hosts"]
-        gpus = [host for host in hosts if host["role"] == "train" and host["state"] in (*ON, "?")]
-        for gpu in gpus:  # first: an `up` or a teardown takes minutes
-            yield from _of_gpu(gpu)
-        yield unfinished_teardown.fault(document["unfinished_teardown"])
-        for host in hosts:
-            if host["state"] in ON and host not in gpus:
-                yield from of_host(host, after_teardown=True)
+        yield from _after_teardown(document)
         return
+    expected = _expected(document)
     yield from _of_terraform(document)
-    yield from _of_hosts(document["hosts"])
-    yield from _of_strays(document)
-    if path := document["not_imported"]:
-        imports = f"pneumoctl up, or: pneumoctl results import {shlex.quote(path)}"
-        yield Fault(STORE, f"results in {path} were not imported into the new store", imports)
+    yield from _of_hosts(document["hosts"], expected)
+    if expected < Expected.ABSENT:
+        yield from _of_strays(document)
+        yield from _of_import(document)
     door = document["front_door"]
-    if door["error"]:
+    if door["error"] and not expected:
         yield Fault("", door["error"], door["next"])
 
 
-def _of_hosts(hosts: Sequence[Document]) -> Iterator[Fault]:
+def _after_teardown(document: Document) -> Iterator[Fault]:
+    """A teardown that was not completed, and what is wrong with the hosts that it left: none advises `up`."""
+    destroys = any(command["command"] == "terraform apply" for command in document["working"])
+    teardown = unfinished_teardown.fault(document["unfinished_teardown"], destroys)
+    hosts = document["hosts"]
+    gpus = [host for host in hosts if host["role"] == "train" and host["state"] in (*ON, "?")]
+    for gpu in gpus:  # first: a teardown takes minutes
+        yield from _of_gpu(gpu)
+    yield teardown
+    for host in hosts:
+        if host["state"] in ON and host not in gpus:
+            for fault in of_host(host, Expected.ABSENT if destroys else Expected.STOPPED):
+                yield replace(fault, next=teardown.next) if "pneumoctl up" in fault.next else fault
+
+
+def _expected(document: Document) -> Expected:
+    """What the pneumoctl that works on the stack does to it."""
+    commands = {command["command"] for command in document["working"]}
+    if commands & {"pneumoctl up", "pneumoctl teardown"}:
+        return Expected.ABSENT
+    return Expected.STOPPED if any(map(_is_pneumoctl, commands)) else Expected.NOTHING
+
+
+def _is_pneumoctl(command: str) -> bool:
+    return command.startswith("pneumoctl")
+
+
+def _of_import(document: Document) -> Iterator[Fault]:
+    if path := document["not_imported"]:
+        imports = f"pneumoctl up, or: pneumoctl results import {shlex.quote(path)}"
+        yield Fault(STORE, f"results in {path} were not imported into the new store", imports)
+
+
+def _of_hosts(hosts: Sequence[Document], expected: Expected) -> Iterator[Fault]:
     """The faults of each host. While nginx is silent, nothing is known of the others: they are reached through it."""
     silent = [host["name"] for host in hosts if _is_silent(host)]
     behind = [name for name in silent if name != BASTION] if BASTION in silent else []
     for host in hosts:
         if host["name"] not in behind:
-            yield from of_host(host)
-    if behind:
+            yield from of_host(host, expected)
+    if behind and expected < Expected.ABSENT:
         yield Fault(", ".join(behind), f"not asked, because {BASTION} does not answer", "pneumoctl up")
 
 
@@ -64,12 +101,14 @@ def _is_silent(host: Document) -> bool:
     return runs and host["disk_percent"] is None
 
 
-def of_host(host: Document, after_teardown: bool = False) -> Iterator[Fault]:
-    """What is wrong with a host, by its row. A GPU host is as it should be when it is stopped or works for a run.
-
-    after_teardown: services that are stopped are no fault.
-    """
+def of_host(host: Document, expected: Expected = Expected.NOTHING) -> Iterator[Fault]:
+    """What is wrong with a host, by its row. A GPU host is as it should be when it is stopped or works for a run."""
     name, state = host["name"], host["state"]
+    absent = (
+        state not in (*ON, "?") if host["role"] == "train" else state not in ("running", "?") or host["ssh"] != "booted"
+    )
+    if absent and expected >= Expected.ABSENT:
+        return
     if host["role"] == "train":
         yield from _of_gpu(host)
     elif state not in ("running", "?"):
@@ -77,7 +116,7 @@ def of_host(host: Document, after_teardown: bool = False) -> Iterator[Fault]:
     elif host["ssh"] != "booted":
         yield Fault(name, host["ssh"], host["next"])
     else:
-        yield from _of_services(host, after_teardown)
+        yield from _of_services(host, expected)
 
 
 def _of_gpu(host: Document) -> Iterator[Fault]:
@@ -88,7 +127,7 @@ def _of_gpu(host: Document) -> Iterator[Fault]:
         yield Fault(name, f"it is {state} in EC2, not stopped", STOP_GPU if state in ON else "pneumoctl up")
 
 
-def _of_services(host: Document, after_teardown: bool) -> Iterator[Fault]:
+def _of_services(host: Document, expected: Expected) -> Iterator[Fault]:
     name, disk = host["name"], host["disk_percent"]
     if disk is not None and disk >= DISK_FULL:
         yield Fault(name, f"its disk is {disk} % full", f"pneumoctl ssh {name} -- sudo du -xhd 2 --threshold=100M /")
@@ -96,13 +135,15 @@ def _of_services(host: Document, after_teardown: bool) -> Iterator[Fault]:
         yield Fault(name, "it does not report its services", f"pneumoctl ssh {name}")
     failed = {unit.removesuffix(".service"): "failed" for unit in host["failed"]}
     for unit, state in {**failed, **host["units"]}.items():
-        if state == "inactive" and after_teardown:
+        if state == "inactive" and expected:
             continue
         if state == "inactive" and unit in UNITS.values():  # by `up` or `teardown`, or by hand: its log says nothing
             stopped = f"{unit} is stopped and takes no uploads, as after a command that was killed"
             yield Fault(name, stopped, f"pneumoctl configure {name}")
         elif state != "active":
             yield Fault(name, f"{unit} is {state}", _log_of(name, unit))
+    if expected:  # a service that is stopped, or needs one that is, is not ready
+        return
     for service, reason in host["not_ready"].items():
         logs = "pneumoctl logs redis; pneumoctl logs api" if service == "api" else f"pneumoctl logs {service}"
         yield Fault(name, f"{service} is not ready: {reason}", logs)
@@ -119,7 +160,7 @@ def _log_of(host: str, unit: str) -> str:
 def _of_terraform(document: Document) -> Iterator[Fault]:
     """A terraform that changes the stack without a pneumoctl, or whose last change was not completed."""
     commands = [command["command"] for command in document["working"]]
-    if any(command.startswith("pneumoctl") for command in commands):
+    if any(map(_is_pneumoctl, commands)):
         return
     if "terraform apply" in commands:
         left = "it still changes the stack, left by a command that was killed"

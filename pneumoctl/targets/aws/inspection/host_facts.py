@@ -192,9 +192,10 @@ def check_front_door(door: health.WebEndpoint) -> float:
             code = connection.getresponse().status
         finally:
             connection.close()
+    except ssl.SSLCertVerificationError as error:
+        raise PneumoError(f"the certificate of the front door was not accepted: {error.verify_message}") from error
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "verify_message", "") or in_words(error)
-        raise PneumoError(f"the front door does not answer: {reason}") from error
+        raise PneumoError(f"the front door does not answer: {in_words(error)}") from error
     if code != 200:
         raise PneumoError(f"the front door answers {code}")
     now, pem = datetime.now(UTC), ssl.DER_cert_to_PEM_cert(shown).encode()

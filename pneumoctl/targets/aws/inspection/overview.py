@@ -38,8 +38,9 @@ def gather_status(
     longer = {"aws": CLOUD_S} | {name: READY_S for name in questions if name.endswith(READINESS)}
     answers = host_facts.within(TIMEOUT_S, questions, longer)
     cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
-    working = [*common_faults.working(stack), *_running(terraform)]
     gpu_unknown = isinstance(cloud, PneumoError) and context.may_have_gpu(stack)
+    held = common_faults.working(stack)
+    working = [*held, *_running(terraform)]
     if isinstance(cloud, PneumoError):
         error = stop.prevented(settings, stack.name, cloud) if gpu_unknown else cloud
         if inventory is None and not working:
@@ -49,7 +50,7 @@ def gather_status(
     hosts = host_rows.rows(inventory, cloud, answers)
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
     strays = [instance for instance in instances if instance.id not in expected]
-    unfinished = None if working else unfinished_teardown.find(stack)
+    unfinished = None if held else unfinished_teardown.find(stack)
     document = {
         "stack": settings.stack,
         "target": "aws",
@@ -59,7 +60,7 @@ def gather_status(
         "front_door": _front(settings, inventory, answers.get("front door")),
         "hosts": hosts,
         "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
-        "elsewhere": stack.cloud() is None,
+        "elsewhere": stack.made_elsewhere,
         "directory": str(stack.directory),
         "working": working,
         "unfinished": terraform.suspect,
@@ -73,7 +74,13 @@ def gather_status(
         "bill": _priced(cloud["bill"]),
     }
     found = list(faults.of_stack(document))
-    return {**document, "up": bool(hosts) and not found, "faults": common_faults.as_dicts(found)}
+    return {**document, "up": _is_up(document) and not found, "faults": common_faults.as_dicts(found)}
+
+
+def _is_up(document: Mapping[str, Any]) -> bool:
+    """Whether every host is as it should be and the page is served: a command that works may have stopped services."""
+    hosts = document["hosts"]
+    return bool(hosts) and all(host["good"] for host in hosts) and not document["front_door"]["error"]
 
 
 def _running(terraform: Terraform) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pneumoctl.aws import s3
-from pneumoctl.aws.leftovers import BUCKET_ADDRESS
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.backups import UNIT
 from pneumoctl.results import archive, transfer
@@ -49,8 +48,7 @@ def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
 
     Raises Unusable if there are backups and none is intact: that is a loss, and never the same as no backup.
     """
-    resources = context.terraform.resources()  # a bucket that terraform did not make is not the stack's
-    bucket = next((resource.id for resource in resources if resource.address == BUCKET_ADDRESS), "")
+    bucket = context.made_bucket
     found = s3.objects(context.aws, bucket, (PREFIX,)) if bucket else []
     # By S3's time: the key has the date of the host, whose clock may be wrong.
     for item in sorted(found, key=lambda item: (item.modified, item.key), reverse=True):

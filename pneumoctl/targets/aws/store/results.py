@@ -69,13 +69,14 @@ def held(stack: Stack) -> Summary | None:
 def export(stack: Stack, target: Path, hosts: Sequence[Host], more: int = 0) -> Summary | None:
     """Stop uploads on the hosts, export the store and verify that nothing was added; None if nothing was ever stored.
 
-    Uploads stay stopped, because the host is about to be destroyed. Raises PneumoError, and uploads then go on. `more`:
-    bytes that are exported besides the store.
+    Uploads stay stopped, because the host is about to be destroyed. Raises PneumoError, and uploads then go on; its
+    `changed` is empty if they were not even stopped. `more`: bytes that are exported besides the store.
     """
     try:
         with opened(stack) as store:
-            store.connections.to(store.machine)  # if it does not answer, uploads go on
-            transfer.require_space(store, target, more)
+            with _changing_nothing():
+                store.connections.to(store.machine)
+                transfer.require_space(store, target, more)
             with uploads.stopped(store.connections, hosts) as doubtful:
                 for failure in doubtful:  # of no consequence unless a result is added after the second count
                     console.warn(f"uploads may go on, on {failure}")
@@ -87,6 +88,16 @@ def export(stack: Stack, target: Path, hosts: Sequence[Host], more: int = 0) -> 
     except NothingStored:
         final_export.save(stack, None)
         return None
+
+
+@contextmanager
+def _changing_nothing() -> Iterator[None]:
+    """Have an error of the block say that nothing was changed: for the audit record, see audit.recorded."""
+    try:
+        yield
+    except PneumoError as error:
+        error.details["changed"] = []
+        raise
 
 
 def require_unchanged(store: HostStore, exported: Summary) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import final_export, transfer
@@ -18,7 +17,15 @@ from pneumoctl.stack.inventory import STORE, Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, uploads, wanted_imports
+from pneumoctl.targets.aws.store import (
+    backups,
+    new_store,
+    results,
+    resume_uploads,
+    stack_secrets,
+    uploads,
+    wanted_imports,
+)
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.targets.common.keep import not_exported
@@ -67,23 +74,35 @@ def export(context: Context, target: Path, more: int = 0) -> Summary | None:
     except PneumoError as error:
         if isinstance(error, Unreachable) and final_export.holds_all(context.stack):
             return None
-        first = "pneumoctl up, then: pneumoctl teardown"
-        if context.stack.cloud() is None:
-            first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
-        if isinstance(error, KeysMissing):
-            first = f"{error.hint}, then: pneumoctl teardown"
-        if isinstance(error, NotWritten):
-            first = error.hint
-        if isinstance(error, backups.Unusable):
-            first = f"keep {error.folder}"
-        hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
-        message = f"{not_exported(f'the results on {STORE}', error.code)}, so nothing was destroyed: {error.message}"
-        raise PneumoError(message, hint, error.code, **error.details) from error
+        raise _not_exported(context.stack, error) from error
     finally:
         console.idle()
     if exported:
         console.note(f"exported {exported} to {target}")
     return exported
+
+
+def require_made_here(context: Context) -> None:
+    """Raise PneumoError if there is a store, and this machine has no key to its host: then it cannot be exported."""
+    if context.stack.made_elsewhere and new_store.host(context) is not None:
+        made = "another machine made the stack, and this one has neither its directory nor its keys"
+        raise _not_exported(context.stack, PneumoError(made))
+
+
+def _not_exported(stack: Stack, error: PneumoError) -> PneumoError:
+    """The error of a teardown whose export failed with `error`."""
+    first = "pneumoctl up, then: pneumoctl teardown"
+    if stack.made_elsewhere:
+        first = f"pneumoctl teardown where the stack was made, or restore {stack.directory} from a backup"
+    if isinstance(error, KeysMissing):
+        first = f"{error.hint}, then: pneumoctl teardown"
+    if isinstance(error, NotWritten):
+        first = error.hint
+    if isinstance(error, backups.Unusable):
+        first = f"keep {error.folder}"
+    hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
+    message = f"{not_exported(f'the results on {STORE}', error.code)}, so nothing was destroyed: {error.message}"
+    return PneumoError(message, hint, error.code, **error.details)
 
 
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
@@ -135,7 +154,7 @@ def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool, a
     try:
         yield
     finally:
-        resumed = resume(context, stopped)
+        resumed = resume_uploads.resume(context, stopped)
         store_is_left = STORE in {host.name for host in resumed} and not context.terraform.suspect
         for path in transfer.wanted(context.stack) if store_is_left else ():
             if path not in before:  # the store still holds everything
@@ -173,41 +192,6 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, ad
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})", error.hint) from error
     return hosts
-
-
-def resume_unless_destroyed(context: Context) -> None:
-    """Start uploads again after a teardown that failed, if it has destroyed no host."""
-    inventory = context.stack.hosts()
-    serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
-    try:
-        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in new_store.GONE}
-        stopped = uploads.hosts(context) if serving <= left else []
-    except PneumoError as error:
-        console.warn(f"uploads stay stopped: {error.message}")
-        return
-    resume(context, stopped)
-
-
-def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
-    """Start uploads again on those of the hosts that still exist, and return these; a failure is a warning.
-
-    Not while terraform runs, which may still destroy the host of the store with what would be added.
-    """
-    if not stopped:
-        return []
-    try:
-        if run := context.terraform.current:
-            raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
-        existing = context.aws.instances(context.settings.stack)
-        left = {each.id for each in existing if each.state not in HALTING | HALTED}
-        final_export.forget(context.stack)
-        resumed = [host for host in stopped if host.instance_id in left]
-        with results.opened(context.stack) as store:
-            uploads.start(store.connections, resumed)
-        return resumed
-    except PneumoError as error:
-        console.warn(f"uploads stay stopped until the next pneumoctl up: {error.message}")
-        return []
 
 
 def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None:

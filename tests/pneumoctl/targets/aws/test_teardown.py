@@ -27,10 +27,10 @@ from pneumoctl.stack import audit, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Cloud as Where
-from pneumoctl.stack.stack import find
+from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import bucket, teardown, trainings
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.targets.aws.trainings import Trainings
 from pneumoctl.targets.common import unfinished_teardown
 from pneumoctl.targets.common.keep import Keep
@@ -103,6 +103,19 @@ def follow(context: Context) -> Iterator[Callable[..., "subprocess.Popen[str]"]]
 
 def lease(aws: Aws, host: Instance) -> None:
     scheduled_stop.arm(aws, "end", RUN, host, scheduled_stop.now(aws) + timedelta(hours=1))
+
+
+def test_on_a_machine_without_the_keys_it_is_refused_before_anything_is_imported(
+    aws: Aws, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(aws, "end", "app-0", "app", "t3.medium")
+    away = replace(context, stack=Stack("end", tmp_path / "away" / "end"))
+    monkeypatch.setattr(teardown, "open_context", lambda *_: away)
+    monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
+    monkeypatch.setattr(teardown.provision, "prepare", lambda *_: pytest.fail("terraform was started"))
+    with pytest.raises(PneumoError, match="so nothing was destroyed: another machine made the stack") as error:
+        teardown.teardown(away.settings, away.stack, "results", agreed=True, dry_run=False)
+    assert error.value.hint.startswith("pneumoctl teardown where the stack was made") and "--purge" in error.value.hint
 
 
 def test_without_a_training_nothing_is_asked_and_none_can_start(context: Context) -> None:
@@ -348,8 +361,8 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
         raise PneumoError("the disk is full")
 
     monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
-    monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(resume_uploads, "resume_unless_destroyed", resumed.append)
+    monkeypatch.setattr(Context, "made_bucket", "")
     monkeypatch.setattr(bucket, "empty", fails)
     with pytest.raises(PneumoError, match="the disk is full"):
         teardown._export_and_destroy(context, keep, [])
@@ -360,12 +373,13 @@ def test_a_disk_without_space_for_the_bucket_stops_nothing(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = s3.Object("runs/1/big", 10**15, datetime.now(UTC))
-    monkeypatch.setattr(bucket, "name", lambda _: "bucket")
+    monkeypatch.setattr(Context, "made_bucket", "bucket")
     monkeypatch.setattr(s3, "objects", lambda *_: [file])
     monkeypatch.setattr(store_loss, "export", lambda *_: pytest.fail("uploads were stopped"))
     with pytest.raises(PneumoError, match=r"about 1,000,000,000\.0 MB are needed") as error:
         teardown._export_and_destroy(context, "everything", [])
     assert "XDG_DATA_HOME" in error.value.hint and "--purge" in error.value.hint and not (tmp_path / "share").exists()
+    assert error.value.details["changed"] == []
 
 
 def test_the_report_names_the_results_that_were_exported_by_what_import_takes(context: Context, tmp_path: Path) -> None:
@@ -381,7 +395,7 @@ def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
 ) -> None:
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(Context, "made_bucket", "")
     final_export.save(context.stack, tmp_path)
     exported = teardown._export_and_destroy(context, "everything", [])
     report = teardown._end(context, ["a host"], exported, [])
@@ -396,7 +410,7 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     monkeypatch.setattr(store_loss, "export", lambda *_: None)
     monkeypatch.setattr(store_loss, "described", lambda *_: "")
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
-    monkeypatch.setattr(bucket, "name", lambda _: "")
+    monkeypatch.setattr(Context, "made_bucket", "")
     (tmp_path / "copy").mkdir()
     transfer.want_import(context.stack, tmp_path / "copy", "digest")
     assert f"results in {tmp_path}/copy were not imported" in "\n".join(
@@ -409,16 +423,38 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     assert report.document["not_imported"] == tmp_path / "copy" and (tmp_path / "copy").exists()
 
 
-def test_a_teardown_that_leaves_something_in_aws_is_recorded_as_failed(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`status` then advises to complete it; from a recorded success it would advise `up`."""
+@pytest.fixture
+def doomed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teardown finds one resource, without terraform."""
     monkeypatch.setattr(teardown, "open_context", lambda *_: context)
     monkeypatch.setattr(teardown.orphans, "start_alarm", lambda _: None)
     monkeypatch.setattr(teardown.provision, "prepare", lambda *_: None)
     monkeypatch.setattr(teardown, "last_applied_variables", lambda _: {})
     monkeypatch.setattr(teardown, "_doomed", lambda _: ["aws_vpc.main"])
     monkeypatch.setattr(teardown, "_description", lambda *_: [])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.usefixtures("doomed")
+def test_a_teardown_that_is_refused_before_anything_was_stopped_is_not_unfinished(
+    context: Context, monkeypatch: pytest.MonkeyPatch, training: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PneumoError("there is not enough space", changed=[])
+
+    monkeypatch.setattr(trainings, "find", lambda *_: Trainings((), None, "a run" if training else ""))
+    monkeypatch.setattr(trainings, "end", lambda *_: None)
+    monkeypatch.setattr(teardown, "_export_and_destroy", refuse)
+    with pytest.raises(PneumoError):
+        teardown.teardown(context.settings, context.stack, "everything", True, dry_run=False, end_training=training)
+    assert (unfinished_teardown.find(context.stack) is not None) == training
+
+
+@pytest.mark.usefixtures("doomed")
+def test_a_teardown_that_leaves_something_in_aws_is_recorded_as_failed(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` then advises to complete it; from a recorded success it would advise `up`."""
     monkeypatch.setattr(teardown, "_export_and_destroy", lambda *_: teardown.Exported())
     monkeypatch.setattr(teardown, "_prove", lambda _: [Remaining("VPC", "vpc-1", "", "end")])
     with pytest.raises(PneumoError, match="resources remain in AWS: VPC vpc-1"):

@@ -4,14 +4,19 @@ import http.server
 import json
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
+from pneumoctl.targets.aws.configuration import certificate as tls
+from pneumoctl.targets.aws.configuration import proof
 from pneumoctl.targets.common import health
 from pneumoctl.targets.local import gate, readiness
 
@@ -90,6 +95,35 @@ def test_a_front_door_without_an_answer_is_no_failed_gate(page: str) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (0, "")}
     with pytest.raises(health.NoAnswer, match="GET"):
         health.gate(health.WebEndpoint(page), MANIFEST)
+
+
+@pytest.fixture
+def secure_page(page: str, tmp_path: Path) -> Iterator[str]:
+    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC), "test")
+    tls.save(tmp_path, certificate, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / tls.CERTIFICATE, tmp_path / tls.KEY)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "why"), [("0" * 64, "another certificate than the stack's"), ("", "self-signed certificate")]
+)
+def test_another_certificate_is_neither_silence_nor_a_failed_gate(
+    secure_page: str, fingerprint: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = health.WebEndpoint(secure_page, fingerprint)
+    with pytest.raises(health.OtherCertificate, match=why) as caught:
+        health.gate(door, MANIFEST)
+    assert caught.value.code == Exit.FAILED and "no answer" not in caught.value.message
+    monkeypatch.setattr(proof, "served", lambda _: MANIFEST)
+    with pytest.raises(PneumoError, match=r"Whether the releases are good is not known$"):
+        proof.FrontDoor(door, cast(Any, None)).act(cast(Any, None))
 
 
 def test_the_gate_waits_until_nginx_reports_a_page_that_hangs() -> None:

@@ -20,13 +20,13 @@ def stack(tmp_path: Path) -> Stack:
     return stack
 
 
-def command(stack: Stack, name: str, fails: bool = False) -> None:
+def command(stack: Stack, name: str, fails: bool = False, **details: object) -> None:
     """Record a command that succeeds, or fails after it has begun."""
     try:
         with audit.recorded(stack, name, {}) as act:
             act.begin()
             if fails:
-                raise PneumoError("interrupted")
+                raise PneumoError("interrupted", **details)  # type: ignore[arg-type]
     except PneumoError:
         pass
 
@@ -56,6 +56,15 @@ def test_one_that_failed_is_found_and_so_is_one_that_was_killed(stack: Stack, tm
         f"a teardown was not completed; it has exported the results to {folder}; next: "
         "pneumoctl teardown, which completes it (or pneumoctl up, which brings the stack back)"
     )
+
+
+def test_one_that_failed_before_it_changed_anything_does_not_count(stack: Stack) -> None:
+    command(stack, "teardown", fails=True, changed=[])
+    assert unfinished_teardown.find(stack) is None
+    command(stack, "teardown", fails=True)
+    for name in ("teardown", "up"):
+        command(stack, name, fails=True, changed=[])
+    assert unfinished_teardown.find(stack) is not None
 
 
 def test_an_export_from_before_the_teardown_is_not_named(stack: Stack, tmp_path: Path) -> None:

@@ -249,7 +249,8 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert operator.json("results", "export", target + "2", code=Exit.PARTLY)["damaged"] == 1
     assert operator.json("results", "import", target, "-y")["repaired"] == 1
     assert operator.json("results", "import", target, "-y")["present"] == exported["results"]
-    assert "cancelled" in operator.json("results", "import", target, code=Exit.FAILED)["error"]["message"]
+    cancelled = operator.json("results", "import", target, code=Exit.FAILED)["error"]["message"]
+    assert cancelled.startswith("cancelled: nothing was imported; it would add ") and "result" in cancelled
     assert stored(operator, posted["id"]) == posted
     assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
     assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]

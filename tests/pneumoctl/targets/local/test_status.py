@@ -22,6 +22,8 @@ API: dict[str, Any] = {
 }
 FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
 UNFINISHED = {"exported": "", "directory": True}
+STOPPED = {"state": "STOPPED", "listening": False}
+TEARDOWN = {"command": "pneumoctl teardown", "pid": 12, "since": "2026-01-01T00:00:00+00:00"}
 GOOD: dict[str, Any] = {
     "stack": "t",
     "exists": True,
@@ -57,11 +59,11 @@ GOOD: dict[str, Any] = {
             True,
             ["api: it does not listen on port 5000; next: pneumoctl logs"],
         ),
-        ({"api": FULL, "page": {}}, False, ["it is not ready: uploads cannot be stored (Redis cannot be reached)"]),
+        ({"api": FULL, "page": {}}, False, ["the API is not ready: uploads cannot be stored (Redis cann"]),
         (
             {"page": {"detail": "no valid answer: it did not answer in time"}},
             False,
-            ["it is not ready: no valid answer: it did not answer in time; next: pneu"],
+            ["the web page is not ready: no valid answer: it did not answer in time; next: pneu"],
         ),
         ({"disk_free_mb": 499}, True, ["499 MB of the disk are free, and `up` needs 500 MB; next: free some"]),
         (
@@ -77,6 +79,12 @@ GOOD: dict[str, Any] = {
                 "processes without a supervisor: 8; next: pneumoctl teardown",
             ],
         ),
+        ({"serving": False, "supervised": False, "strays": [8], "working": [TEARDOWN]}, False, []),
+        (
+            {"serving": False, "services": [API | STOPPED, API | {"state": "FATAL"}], "working": [TEARDOWN]},
+            False,
+            ["api: it is fatal; next: pneumoctl logs api"],
+        ),
         ({"unfinished_teardown": UNFINISHED}, True, []),  # its export failed, so that it removed nothing
         ({"unfinished_teardown": UNFINISHED, "disk_free_mb": 499}, True, ["499 MB of the disk are free"]),
     ],
@@ -88,7 +96,7 @@ def test_every_fault_is_named_and_makes_the_exit_code(
     found = list(status._faults(document, ready))
     assert [str(fault)[: len(start)] for fault, start in zip(found, expected, strict=True)] == expected
     code = console.report(status.report({**document, "faults": as_dicts(found)}))
-    assert code == (Exit.FAILED if expected else Exit.DONE)
+    assert code == (Exit.FAILED if expected or not document["serving"] else Exit.DONE)
     assert all(start in capsys.readouterr().out for start in expected[:1])
 
 

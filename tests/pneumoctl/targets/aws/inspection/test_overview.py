@@ -4,6 +4,7 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.working_dir import OURS
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.stack import audit, saved
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack, find
@@ -131,7 +133,45 @@ def test_a_terraform_that_a_killed_up_left_is_shown_before_anything_is_made(
     assert document["exists"] and fault["where"] == "terraform" and "pneumoctl up" in fault["next"]
 
 
+def test_while_the_terraform_of_a_killed_teardown_destroys_no_fault_advises_up(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up` would make the stack, which costs money, again."""
+    stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
+    audit.CommandRecord(stack, "teardown", {}).begin()
+    monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD)
+    monkeypatch.setattr(host_facts, "see", lambda *_: BOOTED)
+    with terraform_runs(stack, "terraform apply"):
+        document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, None)
+    (fault,) = document["faults"]
+    assert fault["next"] == "pneumoctl teardown, which waits for it and completes the teardown"
+
+
+def test_a_stack_whose_services_a_command_has_stopped_is_not_up(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = replace(BOOTED, units={"pneumoctl-api": "inactive"})
+    monkeypatch.setattr(host_facts, "see", lambda *_: stopped)
+    monkeypatch.setattr(host_facts, "check_front_door", lambda *_: 50.0)
+    running = tuple(replace(WEB, id=host.instance_id, name=host.name, state="running") for host in INVENTORY.hosts)
+    with stack.locked("teardown"):
+        gather_status(monkeypatch, stack, FakeAgents())
+        monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"instances": running})
+        document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, FakeAgents()))
+    assert document["faults"] == [] and not document["up"]
+
+
 def test_from_another_machine_the_instances_are_shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fault,) = without_inventory(monkeypatch, stack, WEB)["faults"]
+    assert "made from another machine" in fault["what"]
+
+
+def test_a_teardown_that_was_killed_on_another_machine_does_not_make_it_the_stack_s_own(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = stack.directory / saved.VARIABLES
+    variables.parent.mkdir(parents=True)
+    variables.write_text(json.dumps({"stack": "t", "region": "eu-west-1", "bucket": "b"}))
+    (stack.directory / saved.STATE).write_text("{}")
+    assert stack.cloud() is not None
     (fault,) = without_inventory(monkeypatch, stack, WEB)["faults"]
     assert "made from another machine" in fault["what"]
 

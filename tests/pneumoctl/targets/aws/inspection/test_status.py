@@ -135,6 +135,9 @@ APPLY = {"command": "terraform apply", "pid": 13, "since": "2026-01-01T00:00:01+
 BEFORE = GOOD | {"hosts": [], "bill": None, "front_door": DOOR | {"url": "", "serves": False, "certificate_days": None}}
 NEW = {"instance": "i-9", "name": "web-0", "state": "pending"}
 TRAIN = HOST | {"name": "train", "role": "train", "state": "stopped", "ssh": "", "units": {}}
+REPAIRED = {"name": "nginx", "next": "pneumoctl up, which repairs its address and rules"}
+STOPPED = {"units": {"pneumoctl-api": "inactive"}, "not_ready": {"api": "it does not run"}}
+GATEWAY = {"serves": False, "error": "the front door answers 502", "next": "pneumoctl logs nginx"}
 ENDED = {
     "serves": False,
     "error": "the certificate of the front door ended 2.0 days ago",
@@ -205,9 +208,36 @@ ENDED = {
         ),
         (
             GOOD
-            | {"hosts": [HOST | {"disk_percent": 97, "units": {"pneumoctl-api": "inactive"}}]}
+            | {"hosts": [HOST | {"disk_percent": 97, "units": {"pneumoctl-api": "inactive"}}, SILENT | REPAIRED]}
             | {"unfinished_teardown": {"exported": "", "directory": True}},
-            ["a teardown was not completed", "app-0: its disk is 97 % full"],
+            [
+                "a teardown was not completed",
+                "app-0: its disk is 97 % full",
+                "nginx: no answer within 4 s; next: pneumoctl teardown, which completes it",
+            ],
+        ),
+        (
+            GOOD
+            | {"hosts": [HOST | {"state": "gone"}, SILENT, TRAIN | {"state": "running"}, TRAIN | {"state": "gone"}]}
+            | {"working": [APPLY], "unfinished": True, "front_door": DOOR | GATEWAY}
+            | {"unfinished_teardown": {"exported": "/e/results", "directory": True}},
+            [
+                "train: it is running in EC2, not stopped; next: pneumoctl gpu stop",
+                "a teardown was killed, and its terraform still destroys the stack; it has exported the results to "
+                "/e/results; next: pneumoctl teardown, which waits for it and completes the teardown",
+            ],
+        ),
+        (
+            GOOD
+            | {"hosts": [HOST | STOPPED, HOST | {"state": "gone"}, SILENT | {"name": "nginx"}, SILENT]}
+            | {"front_door": DOOR | GATEWAY, "strays": [NEW], "working": [UP | {"command": "pneumoctl teardown"}]},
+            [],
+        ),
+        (
+            GOOD
+            | {"hosts": [HOST | STOPPED, HOST | {"units": {"redis-server": "failed"}}, SILENT]}
+            | {"front_door": DOOR | GATEWAY, "working": [UP | {"command": "pneumoctl configure"}]},
+            ["app-0: redis-server is failed; next: pneumoctl logs", "web-0: no answer within 4 s; next: pneumoctl ssh"],
         ),
         (GOOD | {"not_imported": "/a b"}, ["app-0: results in /a b were not imported into the new store; next: "]),
         (BEFORE | {"strays": [NEW], "working": [UP, APPLY], "unfinished": True}, []),

@@ -15,7 +15,7 @@ from pneumoctl.results import final_export, transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.targets.aws.store.test_store_loss import APP, AWAY, HELD, OTHERS, REPLACE, UPLOADS, World
 
@@ -170,10 +170,10 @@ def test_a_host_that_cannot_be_told_does_not_keep_the_others_stopped(exported: W
 def test_uploads_go_on_after_a_teardown_that_failed_before_it_destroyed_a_host(world: World, tmp_path: Any) -> None:
     others = [replace(APP, id=f"i-{number}", name=name) for number, name in ((0, "nginx"), (1, "monitoring"))]
     store_loss.export(world.context, tmp_path / "out")
-    store_loss.resume_unless_destroyed(world.context)  # nginx is gone: nobody could upload
+    resume_uploads.resume_unless_destroyed(world.context)  # nginx is gone: nobody could upload
     assert not told(world, "start") and final_export.holds_all(world.context.stack)
     world.instances += others
-    store_loss.resume_unless_destroyed(world.context)
+    resume_uploads.resume_unless_destroyed(world.context)
     assert told(world, "start") == UPLOADS and not final_export.holds_all(world.context.stack)
 
 
@@ -185,5 +185,5 @@ def test_uploads_stay_stopped_while_it_is_not_known_what_a_teardown_destroyed(
 
     store_loss.export(world.context, tmp_path / "out")
     aws: Any = SimpleNamespace(instances=instances)
-    store_loss.resume_unless_destroyed(replace(world.context, aws=aws))
+    resume_uploads.resume_unless_destroyed(replace(world.context, aws=aws))
     assert not told(world, "start") and warnings == ["uploads stay stopped: EC2 does not answer"]
