@@ -139,7 +139,7 @@ def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
     """Export what `keep` says, verified, then destroy everything.
 
-    If an export fails, nothing is deleted, and uploads go on, as after any failure before a host was destroyed.
+    If an export fails, nothing is deleted, and uploads go on, as after any failure before something was destroyed.
     """
     remove_interrupted(context.stack)
     folder = new_folder(context.stack)
@@ -157,7 +157,7 @@ def _export_to(context: Context, folder: Path, keep: Keep, doomed: list[str]) ->
         _empty_and_destroy(context, folder / FILES if keep == "everything" else None, doomed)
     except BaseException:
         if results is not None:
-            resume_uploads.resume_unless_destroyed(context)
+            resume_uploads.resume_unless_destroyed(context, doomed)
         raise
     return Exported(folder if folder.exists() else None, results, before, transfer.waiting(context.stack))
 

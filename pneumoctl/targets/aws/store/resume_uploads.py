@@ -1,4 +1,4 @@
-"""Uploads that a command stopped go on: after it, or after a teardown that failed before it destroyed a host."""
+"""Uploads that a command stopped go on: after it, or after a teardown that failed before it destroyed anything."""
 
 from collections.abc import Collection
 
@@ -11,13 +11,18 @@ from pneumoctl.targets.aws.store import new_store, results, uploads
 from pneumoctl.terminal.console import console
 
 
-def resume_unless_destroyed(context: Context) -> None:
-    """Start uploads again after a teardown that failed, if it has destroyed no host."""
+def resume_unless_destroyed(context: Context, doomed: Collection[str]) -> None:
+    """Start uploads again after a teardown that failed, if nothing is destroyed of the resources `doomed`.
+
+    Otherwise they stay stopped: the hosts may be out of reach already, and then the next teardown could export nothing
+    that was added meanwhile.
+    """
     inventory = context.stack.hosts()
     serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
     try:
         left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in new_store.GONE}
-        stopped = uploads.hosts(context) if serving <= left else []
+        whole = serving <= left and set(doomed) <= {each.address for each in context.terraform.resources()}
+        stopped = uploads.hosts(context) if whole else []
     except PneumoError as error:
         console.warn(f"uploads stay stopped: {error.message}")
         return

@@ -361,7 +361,7 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
         raise PneumoError("the disk is full")
 
     monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
-    monkeypatch.setattr(resume_uploads, "resume_unless_destroyed", resumed.append)
+    monkeypatch.setattr(resume_uploads, "resume_unless_destroyed", lambda context, _: resumed.append(context))
     monkeypatch.setattr(Context, "made_bucket", "")
     monkeypatch.setattr(bucket, "empty", fails)
     with pytest.raises(PneumoError, match="the disk is full"):
