@@ -21,15 +21,15 @@ def remove(host: str, desired: Mapping[str, str], root: str = ROOT) -> Step:
     return Step(f"Remove old releases on {host}", (host,), (removal,), (probe,))
 
 
-# When the desired release is not there yet, it will be the newest one, and the current one will be the previous one.
+# The desired release counts as the newest one, wherever it is: bringing it makes it that. The current one will then be
+# the previous one.
 _OLD = """set -eu
 order=$1 root=$2 kept=$3; shift 3
 old() {
   cd "$root/$1/releases" 2>/dev/null || return 0
   before=$(basename "$(readlink ../current || true)")
   test "$before" != "$2" || before=$(basename "$(readlink ../previous || true)")
-  newest=$kept; test -e "$2" || newest=$((kept - 1))
-  ls "$order" | tail -n "+$((newest + 1))" | grep -vxF -e "$2" -e "$before" || true
+  ls "$order" | grep -vxF -e "$2" | tail -n "+$kept" | grep -vxF -e "$before" || true
 }
 """
 _NONE = 'while test $# -gt 0; do test -z "$(old "$1" "$2")" || exit 1; shift 2; done'

@@ -57,6 +57,8 @@ def deploy_model(operator: Operator, folder: Path) -> tuple[str, ...]:
 
 def roll_back(kind: str) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
+        deploy = deploy_model if kind == "model" else deploy_release(kind)
+        operator.run(*deploy(operator, folder))  # a host that was made later has no previous release
         return ("rollback", kind, "-y")
 
     return prepare

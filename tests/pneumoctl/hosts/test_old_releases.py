@@ -57,7 +57,7 @@ def test_the_newest_are_kept_with_their_environments(root: Path) -> None:
 def test_the_current_and_the_previous_release_are_kept_whatever_their_age(root: Path) -> None:
     set_links(root, "r1", "r0")
 
-    assert remaining(root, "r1") == {"r0", "r1", "r2", "r3", "r4", "r5", "r6"}
+    assert remaining(root, "r1") == {"r0", "r1", "r3", "r4", "r5", "r6"}
 
 
 def test_a_release_that_is_not_there_yet_counts(root: Path) -> None:
@@ -66,6 +66,14 @@ def test_a_release_that_is_not_there_yet_counts(root: Path) -> None:
     add(root, "new", 99)
     set_links(root, "new", "r6")
     assert remaining(root, "new") == {"r3", "r4", "r5", "r6", "new"}
+
+
+def test_an_old_release_that_is_brought_again_counts_as_the_newest(root: Path) -> None:
+    remaining(root, "r6")
+    kept = remaining(root, "r2")
+    os.utime(root / "api/releases/r2", (99, 99))
+    set_links(root, "r2", "r6")
+    assert remaining(root, "r2") == kept
 
 
 def test_a_new_host_has_nothing_to_remove(tmp_path: Path) -> None:

@@ -8,14 +8,28 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.stack.stack import Stack
 
+_SOURCE = {"api": "--source CHECKOUT", "web": "--source CHECKOUT", "model": "--bundle BUNDLE"}
 CurrentLinks = Mapping[str, Mapping[str, str]]  # host -> link -> its target
 
 
 def release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
     """The release to return to: that of an interrupted rollback, else the previous release of the first host with one.
 
-    After an interrupted deploy, some hosts still serve this release.
+    After an interrupted deploy, some hosts still serve this release. Raises PneumoError if there is none, or if a host,
+    made later than it, does not have it.
     """
+    name = _release(stack, current_links, kind)
+    wanted, links = f"releases/{name}", (f"{kind}/current", f"{kind}/previous")
+    lacking = [host for host, at in current_links.items() if links[0] in at and wanted not in map(at.get, links)]
+    if lacking:
+        raise PneumoError(
+            f"no release of {kind} can be taken back: {', '.join(lacking)} never had {name}, which served before",
+            f"deploy it again: pneumoctl deploy {kind} {_SOURCE[kind]}",
+        )
+    return name
+
+
+def _release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
     saved = _saved_release(stack, kind)
     if saved.exists():
         name = saved.read_text()

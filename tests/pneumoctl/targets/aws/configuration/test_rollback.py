@@ -57,3 +57,11 @@ def test_a_rollback_without_a_previous_release_is_refused(stack: Stack) -> None:
         rollback.release(stack, {"web-0": {"web/current": GOOD}}, "web")
     with pytest.raises(PneumoError, match="no previous release of web"):
         rollback.release(stack, {"web-0": {"web/current": GOOD, "web/previous": GOOD}}, "web")
+
+
+def test_a_rollback_to_a_release_that_a_later_host_never_had_is_refused(stack: Stack) -> None:
+    links = {"app-0": ON_BAD, "app-1": {"api/current": BAD}, "nginx": {}}
+    with pytest.raises(PneumoError, match="app-1 never had good") as refused:
+        rollback.release(stack, links, "api")
+    assert "pneumoctl deploy api --source" in (refused.value.hint or "")
+    assert rollback.release(stack, links | {"app-1": {"api/current": GOOD}}, "api") == "good"
