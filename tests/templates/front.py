@@ -5,7 +5,6 @@ import http.client
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from typing import Any
 from pneumoctl.plan.render import render
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import htpasswd
+from tests.serving import serving
 from tests.templates.programs import program
 
 USER, PASSWORD = "clinician", "a-password-of-tests"
@@ -195,12 +195,5 @@ class Host:
 def host(address: str, headers: Mapping[str, str] = {}) -> Iterator[Host]:
     """A web host that works."""
     made = Host(address)
-    server = made.serve(headers)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving(made.serve(headers)):
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

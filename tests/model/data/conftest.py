@@ -1,6 +1,5 @@
 """The server of one file, running."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.model.data.publisher import Publisher
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -26,9 +26,5 @@ def publisher() -> Iterator[Publisher]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     mine.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield mine
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield mine

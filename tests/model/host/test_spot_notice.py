@@ -1,13 +1,13 @@
 """The notice of the metadata service that a spot instance is reclaimed, over real HTTP."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from model.host import spot_notice
+from tests.serving import serving
 
 NOTICE = '{"action": "terminate", "time": "2026-11-23T08:22:00Z"}'
 ACTION = "/latest/meta-data/spot/instance-action"
@@ -40,15 +40,11 @@ class Metadata(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
-    server = HTTPServer(("127.0.0.1", 0), Metadata)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setattr(spot_notice, "METADATA", f"http://127.0.0.1:{server.server_port}/latest")
     monkeypatch.setattr(spot_notice, "INTERVAL_S", 0.01)
     monkeypatch.setattr(Metadata, "answers", [])
-    yield Metadata
-    server.shutdown()
-    server.server_close()
+    with serving(HTTPServer(("127.0.0.1", 0), Metadata)) as server:
+        monkeypatch.setattr(spot_notice, "METADATA", f"http://127.0.0.1:{server.server_port}/latest")
+        yield Metadata
 
 
 def test_no_notice_without_an_announcement(metadata: type[Metadata]) -> None:

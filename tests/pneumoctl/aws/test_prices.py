@@ -15,6 +15,7 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
 from tests.pneumoctl.cloud import Cloud
+from tests.serving import serving
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
@@ -91,12 +92,10 @@ def price_list(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[thread
     class Server(http.server.ThreadingHTTPServer):
         request_queue_size = 64
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(Server(("127.0.0.1", 0), Handler)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         yield answering
         answering.set()
-        server.shutdown()
 
 
 def test_the_api_is_asked_where_it_answers(price_list: threading.Event, cloud: Cloud) -> None:

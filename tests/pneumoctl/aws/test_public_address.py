@@ -1,7 +1,6 @@
 """The operator's public address: valid answers, the second service, and the time limit."""
 
 import http.server
-import threading
 from collections.abc import Iterator
 from socket import socket
 
@@ -10,6 +9,7 @@ import pytest
 from pneumoctl.aws import public_address as module
 from pneumoctl.aws.public_address import public_address
 from pneumoctl.errors import PneumoError
+from tests.serving import serving
 
 ANSWERS = {
     "/good": (200, b"93.184.216.34\n"),
@@ -31,10 +31,8 @@ def service() -> Iterator[str]:
 
         def log_message(self, *words: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_first_service(service: str) -> None:

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import json
-import threading
 import zipfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from model.data.download import Download
 from pneumoctl.cli import data
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import console
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -30,14 +30,9 @@ def published(tmp_path: Path) -> Iterator[Path]:
 
     root = tmp_path / "published"
     root.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=root))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    (root / ".address").write_text(f"http://127.0.0.1:{server.server_address[1]}")
-    yield root
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=root))) as server:
+        (root / ".address").write_text(f"http://127.0.0.1:{server.server_address[1]}")
+        yield root
 
 
 def publish(root: Path, name: str, content: bytes) -> Download:

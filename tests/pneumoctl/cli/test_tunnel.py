@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
@@ -14,6 +14,7 @@ import urllib3
 
 from pneumoctl.ssh import openssh
 from tests.pneumoctl.sshd import Farm, User, on_loopback
+from tests.serving import serving
 from tests.templates.programs import own_network
 
 
@@ -40,25 +41,13 @@ class Page(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(address: str, port: int) -> Iterator[None]:
-    with ThreadingHTTPServer((address, port), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def get(url: str) -> bytes:
     with urllib3.PoolManager(timeout=60, retries=False) as web:
         return web.request("GET", url).data
 
 
 def test_the_address_is_printed_once_the_service_answers_there_and_ctrl_c_ends_all(user: User) -> None:
-    with serving(user.farm.servers["web-0"].address, 8080):
+    with serving(ThreadingHTTPServer((user.farm.servers["web-0"].address, 8080), Page)):
         child = user.start("tunnel", "ui")
         assert child.stdout is not None
         url = child.stdout.readline().strip()
@@ -71,7 +60,8 @@ def test_the_address_is_printed_once_the_service_answers_there_and_ctrl_c_ends_a
 
 
 def test_a_taken_default_port_is_replaced_but_not_a_requested_one(user: User) -> None:
-    with serving("127.0.0.1", 9090):  # both what prometheus is on "monitoring" and what is taken here
+    # Both what prometheus is on "monitoring" and what is taken here.
+    with serving(ThreadingHTTPServer(("127.0.0.1", 9090), Page)):
         child = user.start("tunnel", "prometheus", "--json")
         assert child.stdout is not None
         lines = [child.stdout.readline()]
@@ -115,7 +105,7 @@ def test_a_service_that_is_silent_is_named(user: User) -> None:
 
 
 def test_a_tunnel_that_breaks_says_so(user: User) -> None:
-    with serving(user.farm.servers["web-0"].address, 8080):
+    with serving(ThreadingHTTPServer((user.farm.servers["web-0"].address, 8080), Page)):
         child = user.start("tunnel", "ui")
         assert child.stdout is not None and child.stdout.readline().startswith("http://")
         for descendant in psutil.Process(child.pid).children():
@@ -125,7 +115,7 @@ def test_a_tunnel_that_breaks_says_so(user: User) -> None:
 
 
 def test_a_kill_leaves_no_forward_behind(user: User) -> None:
-    with serving(user.farm.servers["web-0"].address, 8080):
+    with serving(ThreadingHTTPServer((user.farm.servers["web-0"].address, 8080), Page)):
         child = user.start("tunnel", "ui")
         assert child.stdout is not None
         url = child.stdout.readline().strip()

@@ -1,7 +1,6 @@
 """A tree that a host reads from a URL, or that is sent to it if it cannot."""
 
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ from pneumoctl.ssh import agent_session, archive
 from pneumoctl.ssh.agent_client import Agents, SharedTree
 from tests.pneumoctl.agent_process import LocalConnections
 from tests.pneumoctl.ssh.local_agents import HOST, Start
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -27,11 +27,9 @@ def web(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "shelf")))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    handler = partial(Quiet, directory=str(tmp_path / "shelf"))
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def shared(folder: Path, source: Path) -> SharedTree:

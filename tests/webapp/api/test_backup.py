@@ -4,13 +4,13 @@ import http.server
 import io
 import json
 import tarfile
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.serving import serving
 from tests.webapp.api.records import put, record, settings
 from tests.webapp.servers import RedisServer
 from webapp.api import backup
@@ -68,13 +68,11 @@ def _no_other_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Service]]:
     """The services, on which the metadata address is."""
     kind = type("OneService", (Service,), {"objects": {}, "status": 200})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)) as server:
         kind.address = f"127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
             monkeypatch.setenv(name, f"http://{kind.address}")
         yield kind
-        server.shutdown()
 
 
 @pytest.fixture

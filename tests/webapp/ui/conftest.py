@@ -1,6 +1,5 @@
 """The page with a real API, and with a fake API whose responses a test chooses."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
+from tests.serving import serving
 from tests.webapp.servers import ui_environment
 from webapp import api, ui
 
@@ -55,14 +55,9 @@ def fake_api() -> Iterator[FakeApi]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    answer.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield answer
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        answer.url = f"http://127.0.0.1:{server.server_port}"
+        yield answer
 
 
 @pytest.fixture
@@ -74,13 +69,8 @@ def api_app(config):
 @pytest.fixture
 def api_url(api_app) -> Iterator[str]:
     """A real API on its own port."""
-    server = make_server("127.0.0.1", 0, api_app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(make_server("127.0.0.1", 0, api_app, threaded=True)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def page_for(url: str, **more: object) -> FlaskClient:

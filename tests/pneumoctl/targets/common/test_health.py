@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import proof
 from pneumoctl.targets.common import health
 from pneumoctl.targets.local import gate, readiness
+from tests.serving import serving
 
 KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
 MANIFEST = {"name": "m", "version": "1", "operating_point": {"threshold": 0.5}, "known_picture": KNOWN}
@@ -49,11 +49,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def page() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_the_gate_passes_with_the_known_score(page: str) -> None:
@@ -105,10 +102,8 @@ def secure_page(page: str, tmp_path: Path) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / tls.CERTIFICATE, tmp_path / tls.KEY)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"https://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield f"https://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(

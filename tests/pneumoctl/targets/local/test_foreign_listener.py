@@ -4,7 +4,6 @@ import os
 import signal
 import socketserver
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from model import phantom
 from pneumoctl.errors import Exit
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
+from tests.serving import serving
 from tests.webapp.servers import redis_binary
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -43,15 +43,10 @@ class _Server(socketserver.ThreadingTCPServer):
 @contextmanager
 def stranger(port: int) -> Iterator[list[bytes]]:
     """Another program that listens on the port, accepts every request, and records what it was sent."""
-    with _Server(("127.0.0.1", port), _Handler) as server:
-        server.heard = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server.heard
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", port), _Handler)
+    server.heard = []
+    with serving(server):
+        yield server.heard
 
 
 THIEF = """#!/bin/sh

@@ -12,6 +12,7 @@ from xmlrpc.client import dumps
 import pytest
 
 from pneumoctl.targets.local import service_control, service_states
+from tests.serving import serving
 
 Answer = Callable[[], bytes]
 
@@ -29,14 +30,8 @@ def supervisord(root: Path, answer: Answer) -> Iterator[None]:
             self.rfile.read(length)  # whole: what is left unread resets the connection
             self.wfile.write(answer())
 
-    with ThreadingUnixStreamServer(str(service_states.socket(root)), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingUnixStreamServer(str(service_states.socket(root)), Handler)):
+        yield
 
 
 def http(status: str, body: str) -> bytes:
