@@ -174,7 +174,7 @@ $(CHECKERS)/.ready: $(BIN)/python
 # What the tests use beside Python; a test skips, saying so, where one of them cannot be had.
 # The lab's needs come last: it is root's alone.
 NEEDED := redis-server:redis-server chromium:chromium sshd:openssh-server ssh:openssh-client \
-	systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables dpkg-scanpackages:dpkg-dev ip:iproute2 mkfs.ext4:e2fsprogs systemd-analyze:systemd
+	systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables dpkg-scanpackages:dpkg-dev ip:iproute2 mkfs.ext4:e2fsprogs systemd-analyze:systemd curl:curl
 .PHONY: packages
 packages:
 	@missing=; for one in $(NEEDED); do \

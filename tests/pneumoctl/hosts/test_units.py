@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from pneumoctl.plan.render import render
 from pneumoctl.stack.secrets import Secrets
+from tests import needs
 
 SERVICES = ("api", "ui")
 EXPOSURE = 1.1  # of 10, by systemd's own count; what is left is a network, which they serve
@@ -34,6 +36,8 @@ def units(tmp_path: Path) -> Path:
 
 
 def analyze(*words: str) -> str:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip(needs.SYSTEMD)
     result = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
     assert result.returncode == 0 and not result.stderr, result.stderr
     return result.stdout

@@ -14,6 +14,7 @@ from pneumoctl.files import Tree, bundled
 from pneumoctl.plan.steps import Put, Run, Step
 from pneumoctl.training import host_plan
 from pneumoctl.training.host_plan import Order, Release
+from tests import needs
 
 ORDER = Order("20261123-053100-a1b2", "demo", "bucket", "eu-west-1", "f" * 64, ("--epochs", "2"), stall_s=300)
 RELEASE = Release("abc", "lock", Tree("/src/model", "d"))
@@ -83,7 +84,8 @@ def test_the_unit_ends_with_the_host_off_and_systemd_finds_no_fault(begin: Step,
         unit.replace(f"/srv/pneumoctl/train/releases/{RELEASE.digest}/venv/bin/python", sys.executable)
     )
     verify = shutil.which("systemd-analyze")
-    assert verify, "systemd-analyze is part of systemd"
+    if verify is None:
+        pytest.skip(needs.SYSTEMD)
     result = subprocess.run(
         [verify, "verify", "--man=no", tmp_path / "pneumoctl-train.service"], capture_output=True, text=True
     )

@@ -1,5 +1,6 @@
 """The front door's certificate, checked by OpenSSL and Python."""
 
+import re
 import shutil
 import ssl
 import subprocess
@@ -76,9 +77,10 @@ def test_and_for_no_other(files: tuple[Path, Path], name: str) -> None:
 def test_openssl_reads_the_desired_names_and_dates(files: tuple[Path, Path]) -> None:
     words = ["openssl", "x509", "-in", str(files[0]), "-noout", "-text"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    for expected in ("prime256v1", "CA:FALSE", "TLS Web Server Authentication", "CN = ward", "IP Address:198.51.100.7",
+    for expected in ("prime256v1", "CA:FALSE", "TLS Web Server Authentication", "IP Address:198.51.100.7",
                    "DNS:xray.example.org", "ecdsa-with-SHA256"):  # fmt: skip
         assert expected in text
+    assert re.search("CN ?= ?ward", text)  # OpenSSL 3.0 writes the blanks, 3.2 does not
     usage = text.partition("X509v3 Key Usage: critical\n")[2].splitlines()[0]
     assert usage.strip() == "Digital Signature"
     words = ["openssl", "verify", "-CAfile", str(files[0]), "-purpose", "sslserver", str(files[0])]

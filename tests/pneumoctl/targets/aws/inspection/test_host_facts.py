@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import ssl
 import subprocess
 import threading
@@ -22,7 +23,9 @@ from pneumoctl.stack.inventory import Host, from_outputs
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.inspection import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
+from tests import needs
 from tests.pneumoctl.examples import HOSTS_OUTPUT
+from tests.serving import serving
 
 SAID = """boot=ok\x20
 api/current=releases/0123456789ab
@@ -72,14 +75,13 @@ def test_the_reason_why_a_service_is_not_ready_is_read(answer: str, reason: str)
     assert not_ready.get("ui", "").startswith(reason)
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason=needs.CURL)
 def test_readiness_is_asked_of_the_service_itself() -> None:
     """The script that a host runs, here against a page of this machine."""
     handler = type("Ready", (http.server.BaseHTTPRequestHandler,), {"do_GET": _unready, "log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         app = Host("app-0", "app", services={"api": server.server_address[1], "node_exporter": 9100})
         assert host_facts.not_ready(Running(), app) == {"api": "uploads cannot be stored (full)"}
-        server.shutdown()
     assert host_facts.not_ready(Running(), app) == {"api": "no answer"}
 
 
@@ -211,14 +213,13 @@ def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterato
 
     certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC) - ago, "test")
     tls.save(folder, certificate, key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server):
         url = f"https://127.0.0.1:{server.server_address[1]}"
         yield WebEndpoint(url, tls.fingerprint(certificate), ("me", "secret"))
-        server.shutdown()
 
 
 def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
