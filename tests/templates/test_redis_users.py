@@ -51,6 +51,8 @@ FORBIDDEN = [
     "SWAPDB 0 1",
     "MODULE LIST",
 ]
+# What an exporter newer than that of the hosts (Debian 12) asks besides; refused, it gives the other figures.
+NEWER = {"latency|histogram"}
 
 
 def password(user: str) -> str:
@@ -92,14 +94,15 @@ def store(server: RedisServer, user: str) -> Store:
 
 
 def used(server: RedisServer) -> set[str]:
-    """Every executed command, without the commands of the tests themselves."""
+    """Every executed command, without those of the tests themselves and of newer exporters."""
     stats = server.client().info("commandstats")
-    return {name.removeprefix("cmdstat_") for name in stats} - {"hello", "auth", "config|resetstat"}
+    ours = {"hello", "auth", "config|resetstat", "client|setinfo"}
+    return {name.removeprefix("cmdstat_") for name in stats} - ours - NEWER
 
 
 def refused(server: RedisServer) -> list[dict]:
-    """The rejected commands in Redis's ACL log."""
-    return server.client().acl_log()
+    """The rejected commands in Redis's ACL log, without those of newer exporters."""
+    return [entry for entry in server.client().acl_log() if entry["object"] not in NEWER]
 
 
 def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisServer) -> None:

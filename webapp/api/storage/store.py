@@ -49,6 +49,7 @@ class Store:
             password=settings.password,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
+            driver_info=None,  # or each connection sends CLIENT SETINFO, for which the user of the API has no right
             # One retry, for a connection that a restart of Redis closed. A Redis that hangs is not retried.
             retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)),
         )
