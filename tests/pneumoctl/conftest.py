@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from model import phantom
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.local import processes, status
 from pneumoctl.terminal.console import console
@@ -104,3 +105,14 @@ def operating(state: Path, bundle: Path, offset: int = 0) -> Iterator[Operator]:
 def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
     with operating(tmp_path_factory.mktemp("s"), tiny_bundle) as started:
         yield started
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Eight drawings of each class, which the tiny bundle classifies correctly."""
+    root = tmp_path / "labelled"
+    for seed in range(100, 108):
+        for name, opacity in (("NORMAL", False), ("PNEUMONIA", True)):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            phantom.draw(seed, 192, opacity).save(root / name / f"person{seed}.png")
+    return root

@@ -20,17 +20,6 @@ from pneumoctl.scoring.score import FileResult
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
 
-@pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    """Drawings that the tiny bundle classifies correctly."""
-    root = tmp_path / "labelled"
-    for seed in range(100, 108):
-        for name, opacity in (("NORMAL", False), ("PNEUMONIA", True)):
-            (root / name).mkdir(parents=True, exist_ok=True)
-            phantom.draw(seed, 192, opacity).save(root / name / f"person{seed}.png")
-    return root
-
-
 def test_an_evaluation_is_stored_counted_and_used_for_comparison(
     register_model: Any, labelled: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -1,10 +1,9 @@
-"""A registry of one's own, and labelled drawings that the tiny bundle classifies correctly."""
+"""A registry of one's own for each test."""
 
 from pathlib import Path
 
 import pytest
 
-from model import phantom
 from model.bundling import known_picture
 
 
@@ -15,14 +14,3 @@ def _registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("PNEUMO_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    """Eight drawings of each class."""
-    root = tmp_path / "labelled"
-    for seed in range(100, 108):
-        for name, opacity in (("NORMAL", False), ("PNEUMONIA", True)):
-            (root / name).mkdir(parents=True, exist_ok=True)
-            phantom.draw(seed, 192, opacity).save(root / name / f"person{seed}.png")
-    return root
