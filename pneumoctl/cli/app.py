@@ -58,9 +58,7 @@ class LazyVerbs(TyperGroup):
             return None
         module = importlib.import_module(f"pneumoctl.cli.{VERBS[cmd_name][0]}")
         if hasattr(module, "app"):
-            group = get_group(module.app)
-            group.no_args_is_help = False  # without a verb, the error is one line, as without an argument
-            return group
+            return get_group(module.app)
         verb = typer.Typer(rich_markup_mode=None, add_completion=False)
         verb.command(cmd_name)(getattr(module, cmd_name.replace("-", "_")))
         return get_command(verb)

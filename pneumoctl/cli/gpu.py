@@ -29,7 +29,6 @@ app = typer.Typer(
     them a stop that is scheduled in AWS and a timer on the host that switches it off when nothing trains.
     """,
     rich_markup_mode=None,
-    no_args_is_help=True,
 )
 Drill = Annotated[
     str | None,
