@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from stat import S_ISREG
 from typing import Self, cast
 
+from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import HERE_BYTES, FileResult, Model, in_order, score_file
 from pneumoctl.scoring.worker import Answer, Request, sent
@@ -58,7 +59,7 @@ class WorkerPool:
         self._idle.put(process)
 
     def _score(self, batch: list[str]) -> list[FileResult]:
-        if not _is_regular(batch[0]):
+        if _size(batch[0]) is None:
             return [score_file(self._here, file) for file in batch]
         process = self._idle.get()
         answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in batch])
@@ -130,12 +131,12 @@ def _batches(files: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
     for file in files:
-        regular = _is_regular(file)
-        if batch and not regular:
+        own = _size(file)  # asked once: the file may vanish between two questions
+        if batch and own is None:
             yield batch
             batch, size = [], 0
         batch.append(file)
-        size += Path(file).stat().st_size if regular else _BYTES
+        size += _BYTES if own is None else own
         if len(batch) == _FILES or size >= _BYTES:
             yield batch
             batch, size = [], 0
@@ -143,8 +144,12 @@ def _batches(files: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _is_regular(file: str) -> bool:
+def _size(file: str) -> int | None:
+    """The bytes of a regular file; None for what only this process can read, and for a file that cannot be found."""
+    if file == STDIN:
+        return None
     try:
-        return S_ISREG(Path(file).stat().st_mode)
+        found = Path(file).stat()
     except OSError:  # scoring reads it again and reports the error
-        return False
+        return None
+    return found.st_size if S_ISREG(found.st_mode) else None

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -93,6 +94,41 @@ def test_a_killed_process_is_an_error_of_its_files_alone(films: list[str], model
     assert [result.file for result in results] == films
     assert 1 <= len(errors) <= worker_pool._FILES and not any(result.document for result in errors)
     assert not [child for child in psutil.Process().children() if "pneumoctl.scoring.worker" in child.cmdline()]
+
+
+def test_a_file_that_vanishes_while_batches_are_made_is_an_error_of_its_own(
+    films: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, _, _ = local_scorer(*model)
+    expected = comparable(list(score_all(films, scorer, jobs=1)))
+    look = Path.stat
+
+    def look_and_remove(path: Path, **options: Any) -> os.stat_result:
+        found = look(path, **options)
+        if str(path) in (films[4], films[8]):  # in a batch, and the first one of the next
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "stat", look_and_remove)
+    with WorkerPool(model, scorer, None) as pool:
+        results = comparable(list(pool.score_all(films)))
+    gone = "cannot be read: No such file or directory"
+    assert [(file, error) for file, _, error in results if error == gone] == [(films[n], gone) for n in (4, 8, 9)]
+    assert [each for each in results if each[2] != gone] == [expected[n] for n in range(32) if n not in (4, 8, 9)]
+
+
+def test_a_file_named_like_stdin_is_not_read_in_its_place(
+    films: list[str], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "-").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    with Path(films[0]).open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stream))
+        scorer, _, _ = local_scorer(*model)
+        with WorkerPool(model, scorer, None) as pool:
+            results = list(pool.score_all(["-", films[0]]))
+    assert [result.error for result in results] == [None] * 2
+    assert results[0].document["probability"] == results[1].document["probability"]
 
 
 def test_batches_are_small(tmp_path: Path) -> None:
