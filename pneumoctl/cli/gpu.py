@@ -53,7 +53,7 @@ def _reached(invocation: Invocation, command: str) -> AbstractContextManager[Aws
 
 
 @app.command()
-@on_stack("region", alarm=False)
+@on_stack("region", gpu=True, alarm=False)
 def status(invocation: Invocation) -> int:
     """Show whether the stack's GPU costs money, and until when at most.
 
@@ -75,7 +75,7 @@ def status(invocation: Invocation) -> int:
 
 
 @app.command()
-@on_stack("region", alarm=False)
+@on_stack("region", gpu=True, alarm=False)
 def stop(invocation: Invocation) -> int:
     """Stop the stack's GPU now and prove that it is off.
 
@@ -144,7 +144,7 @@ def _disarm(aws: Aws, stack: Stack, armed: list[Lease], unread: str) -> None:
 
 
 @app.command()
-@on_stack(alarm=False)
+@on_stack(gpu=True, alarm=False)
 def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
     """Show the guards of the GPU, or test one with --drill.
 

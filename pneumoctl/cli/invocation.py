@@ -15,7 +15,7 @@ from pneumoctl.cli.options import Batch, Config, Json, NoColor, OfflineBundle, Q
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import ownership, settings, tagged
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, resolve
+from pneumoctl.stack.stack import Stack, find, resolve
 
 P = ParamSpec("P")
 Body = Callable[Concatenate["Invocation", P], int]
@@ -56,12 +56,15 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
     return _with_options(command, function, 0, _OUTPUT)
 
 
-def on_stack(*flags: str, every: bool = False, alarm: bool = True) -> Callable[[Body[P]], Callable[..., int]]:
+def on_stack(
+    *flags: str, every: bool = False, alarm: bool = True, gpu: bool = False
+) -> Callable[[Body[P]], Callable[..., int]]:
     """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
     `flags`: settings that are options of this command, too (target, offline_bundle, region, batch). With --region, or
     if the command is about `every` stack, it gets a TaggedInvocation. `alarm`: whether to show GPU hosts without a
-    lease; False for a command that does so itself, once it has logged in to AWS.
+    lease; False for a command that does so itself, once it has logged in to AWS. `gpu`: for a command that shows or
+    stops the GPU host: exit code 7 if the stack's files do not say where it is, because its GPU may be on.
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:
@@ -71,7 +74,8 @@ def on_stack(*flags: str, every: bool = False, alarm: bool = True) -> Callable[[
         def command(**values: Any) -> int:
             own = {name: value for name, value in values.items() if name not in options}
             named = {name: _plain(values[name]) for name in ("stack", *flags)}
-            called = invocation(named, values["config"], every or bool(named.get("region")))
+            with _region_named(flags):
+                called = invocation(named, values["config"], every or bool(named.get("region")), gpu)
             if "target" in flags:  # a command for stacks on aws alone refuses a stack on this machine itself
                 _refuse_offline_bundle(called, named)
             if alarm:
@@ -86,17 +90,31 @@ def on_stack(*flags: str, every: bool = False, alarm: bool = True) -> Callable[[
     return decorate
 
 
-def invocation(flags: dict[str, Any], config: Path | None, by_tags: bool = False) -> Invocation:
+def invocation(flags: dict[str, Any], config: Path | None, by_tags: bool = False, gpu: bool = False) -> Invocation:
     """The settings from flags, environment and file, completed by those that the stack has saved, and the stack.
 
-    `by_tags`: whether the command asks AWS by tags alone.
+    `by_tags`: whether the command asks AWS by tags alone. `gpu`: see on_stack.
     """
     loaded = settings.load(flags, config, os.environ)
     if by_tags:
         return TaggedInvocation(*tagged.resolve(loaded))
+    if gpu:
+        importlib.import_module("pneumoctl.targets.aws.tagged").require_location(loaded, find(loaded.stack))
     called = Invocation(*resolve(loaded))
     ownership.close_to_others(called.stack.directory)
     return called
+
+
+@contextmanager
+def _region_named(flags: tuple[str, ...]) -> Iterator[None]:
+    """Have the error about settings with another region than the stack's name --region, if the command has it."""
+    try:
+        yield
+    except PneumoError as error:
+        if "region" in flags and error.details.get("setting") == "region":
+            again = f"the same command with --region {error.details['saved']}"
+            error.hint = f"use another --stack; or, to use this one: {again}"
+        raise
 
 
 @contextmanager

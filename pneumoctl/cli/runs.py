@@ -1,5 +1,6 @@
 """`pneumoctl runs`: training runs, their cost and why they ended; also readable after the stack was removed."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -167,15 +168,16 @@ def _on_gpu(run: Run) -> Run:
 
 
 @app.command()
-@on_stack()
+@on_stack(gpu=True)
 def cancel(invocation: Invocation, run: Name = None) -> int:
     """End a run after it has saved a checkpoint.
 
     A GPU is then stopped, with proof. If another pneumoctl follows the run, the run is only asked to stop, and the
     other pneumoctl does the rest.
     """
-    stack = invocation.stack
-    record = _chosen(stack, run)
+    settings, stack = invocation
+    with confirming(settings, stack.name) if settings.target == "aws" else nullcontext():
+        record = _chosen(stack, run)
     if run_records.is_closed(stack, record):
         console.result({"stack": stack.name, "run": record.id, "changed": []})
         console.text(f"nothing to do: run {record.id} has ended")

@@ -212,6 +212,8 @@ def _require_same(name: str, requested: str, saved: str, stack: Stack) -> str:
             f"use another --stack; or, to use this one: PNEUMO_{name.upper()}={saved} pneumoctl status --stack "
             f"{stack.name}",
             Exit.USAGE,
+            setting=name,
+            saved=saved,
         )
     return saved or requested
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.gpu.stop import confirming
+from pneumoctl.gpu.stop import confirming, unconfirmed
 from pneumoctl.stack import tagged
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -36,6 +36,16 @@ def reached(settings: Settings, stack: Stack, command: str, ask: bool) -> Iterat
         if (ask or not stack.target) and not aws.instances(stack.name):
             _require_here(settings, stack, aws)
         yield aws
+
+
+def require_location(settings: Settings, stack: Stack) -> None:
+    """Raise PneumoError (exit code 7) if the stack's files do not say whether and where it is on aws."""
+    try:
+        stack.cloud()
+    except PneumoError as error:
+        command = f"pneumoctl gpu stop --stack {shlex.quote(stack.name)} --region {settings.region or 'REGION'}"
+        hint = f"{command}, which needs no file of the stack; to repair the stack: {error.hint}"
+        raise unconfirmed(settings, stack.name, error.message, hint) from error
 
 
 def _require_here(settings: Settings, stack: Stack, aws: Aws) -> None:
