@@ -164,14 +164,15 @@ def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Itera
             yield outcome
 
 
-def _print_end(outcomes: list[FileResult], counts: dict[str, int], skipped: list[str], csv: bool) -> None:
+def _print_end(outcomes: list[FileResult], counts: dict[str, int], skipped: dict[str, str], csv: bool) -> None:
     """Print what follows the last file: the JSON document, or the summary and the cautions below the table."""
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
         errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
-        console.result({"predictions": documents, "errors": errors, "summary": counts})
+        others = [{"file": file, "reason": reason} for file, reason in skipped.items()]
+        console.result({"predictions": documents, "errors": errors, "skipped": others, "summary": counts})
     elif not csv:
         if counts["files"] > 1 or counts["skipped"]:
-            console.text(report.summary_line(counts, skipped))
+            console.text(report.summary_line(counts, list(skipped)))
         for line in report.caution_lines(outcomes):
             console.text(line)

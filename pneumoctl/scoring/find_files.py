@@ -17,10 +17,10 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 @dataclass(frozen=True)
 class FileList:
-    """The files to score, each once, in a stable order; and the other files, which are skipped."""
+    """The files to score, each once, in a stable order; and the other files, which are skipped, with the reason."""
 
     files: list[str]
-    skipped: list[str]
+    skipped: dict[str, str]
 
 
 _PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
@@ -33,20 +33,20 @@ def find(paths: Iterable[str]) -> FileList:
     Raises PneumoError (usage) if a path matches no file or no picture.
     """
     files: dict[str, None] = {}
-    skipped: set[str] = set()
+    skipped: dict[str, str] = {}
     for path in paths:
         if path == STDIN or Path(path).is_file() or Path(path).is_fifo():
             files[path] = None
             _announce_pipe(path)
             continue
-        matches = list(_expand(path))
-        pictures = [name for name in matches if _is_picture(name)]
+        matches = {name: _why_no_picture(name) for name in _expand(path)}
+        pictures = [name for name, why in matches.items() if not why]
         if not pictures:
             matched = f"{counted(len(matches), 'file')}, none of them a picture" if matches else "no file"
             raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
         files.update(dict.fromkeys(pictures))
-        skipped.update(set(matches) - set(pictures))
-    return FileList(list(files), sorted(skipped - files.keys()))
+        skipped.update({name: why for name, why in matches.items() if why})
+    return FileList(list(files), {name: skipped[name] for name in sorted(skipped.keys() - files.keys())})
 
 
 def _announce_pipe(path: str) -> None:
@@ -91,15 +91,19 @@ def _walk(folder: str) -> Iterator[str]:
                 yield str(Path(where) / name)
 
 
-def _is_picture(name: str) -> bool:
+def _why_no_picture(name: str) -> str:
+    """Why a file is skipped; empty if it is a picture, or cannot be read: scoring then reports the error."""
     path = Path(name)
-    if path.name == "DICOMDIR" or not path.is_file():  # an index of a DICOM medium, or not a regular file
-        return False
-    if path.suffix.lower() in SUFFIXES:
-        return True
+    if path.name == "DICOMDIR":
+        return "the index of a DICOM medium"
     try:
+        if not path.is_file():
+            return "not a regular file, or a link to nothing"
+        if path.suffix.lower() in SUFFIXES:
+            return ""
         with path.open("rb") as file:
             head = file.read(132)
     except OSError:
-        return True  # scoring reads it again and reports the error
-    return head.startswith(_MAGIC) or head[128:] == b"DICM"
+        return ""
+    is_picture = head.startswith(_MAGIC) or head[128:] == b"DICM"
+    return "" if is_picture else "no picture by its name or its first bytes"

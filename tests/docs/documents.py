@@ -1,9 +1,11 @@
 """The project's Markdown documents: their console blocks, inline code, links and anchors."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tests
 
@@ -41,6 +43,10 @@ class Document:
             for line in block.replace("\\\n", " ").splitlines() if language == "console" else ():
                 if line.startswith(("$ ", "# ")):
                     yield re.sub(r"\s+#( .*)?$", "", line[2:]).strip()
+
+    def json(self) -> list[Any]:
+        """The values in its JSON blocks."""
+        return [json.loads(block) for language, block in _FENCE.findall(self.text) if language == "json"]
 
     def inline(self) -> Iterator[str]:
         """Its inline code."""

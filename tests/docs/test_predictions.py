@@ -1,20 +1,19 @@
 """docs/predictions.md describes the published OpenAPI document."""
 
-import json
 import re
 from typing import get_args
 
 from model.serving.prediction import CautionCode, RefusalCode
-from tests.docs.documents import DOCS
+from tests.docs.documents import DOCS, Document
 from webapp.api import openapi
 
-TEXT = (DOCS / "predictions.md").read_text()
+PAGE = Document(DOCS / "predictions.md")
+TEXT = PAGE.text
 OPENAPI = openapi.document()
 
 
 def test_the_example_has_the_keys_of_a_prediction() -> None:
-    example = json.loads(re.findall(r"^```json$(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)[0])
-    assert set(example) == set(OPENAPI["components"]["schemas"]["Finding"]["properties"])
+    assert set(PAGE.json()[0]) == set(OPENAPI["components"]["schemas"]["Finding"]["properties"])
 
 
 def test_the_table_has_every_refusal() -> None:

@@ -14,6 +14,7 @@ from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import score as scoring
 from pneumoctl.scoring.api_client import Endpoint
+from tests.docs.documents import DOCS, Document
 
 STATES_NO_AGES = "The model does not state the ages of the patients that it learned from."
 
@@ -43,7 +44,8 @@ def test_table_says_what_was_found_and_what_was_not_assessed(
 def test_json_is_one_document(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(ward, "--json", "--jobs", 2) == Exit.PARTLY
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"predictions", "errors", "summary"}
+    documented = Document(DOCS / "predictions.md").json()[1]
+    assert set(document) == set(documented) and set(document["summary"]) == set(documented["summary"])
     assert [prediction["finding"] for prediction in document["predictions"]] == [
         "pneumonia",
         "no pneumonia",
@@ -54,6 +56,7 @@ def test_json_is_one_document(predict: Any, ward: Path, capsys: pytest.CaptureFi
         str(p) for p in ward.iterdir() if p.suffix != ".txt"
     )
     assert document["errors"] == []
+    assert document["skipped"] == [documented["skipped"][0] | {"file": str(ward / "e.txt")}]
     assert document["summary"] == {
         "files": 4, "pneumonia": 1, "no pneumonia": 1, "not assessed": 2, "errors": 0, "skipped": 1,
     }  # fmt: skip

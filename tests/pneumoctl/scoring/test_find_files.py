@@ -47,12 +47,16 @@ def test_sockets_and_devices_are_refused_by_their_kind(tmp_path: Path, monkeypat
 def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:
     files = find(["sub"])
     assert files.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
-    assert files.skipped == ["sub/DICOMDIR", "sub/deep/notes"]  # hidden files are not even counted
+    assert files.skipped == {  # hidden files are not even counted
+        "sub/DICOMDIR": "the index of a DICOM medium",
+        "sub/deep/notes": "no picture by its name or its first bytes",
+    }
+    assert list(files.skipped) == sorted(files.skipped)
 
 
 def test_named_file_is_taken_whatever_it_is(ward: Path) -> None:
     assert find(["b.txt", "sub/DICOMDIR"]).files == ["b.txt", "sub/DICOMDIR"]
-    assert find(["b.txt"]).skipped == []
+    assert find(["b.txt"]).skipped == {}
 
 
 def test_globs_are_expanded_and_recursive(ward: Path) -> None:
@@ -76,7 +80,7 @@ def test_each_file_is_taken_once_in_the_order_given(ward: Path) -> None:
 
 
 def test_explicit_file_is_not_counted_as_skipped(ward: Path) -> None:
-    assert find(["sub/deep/notes", "sub/deep"]).skipped == []
+    assert find(["sub/deep/notes", "sub/deep"]).skipped == {}
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/*.png", "*.gif", "b.tx?", "empty", "nul\0byte"])
@@ -92,7 +96,22 @@ def test_pipes_and_links_in_folders(ward: Path) -> None:
     os.mkfifo(ward / "sub" / "pipe.png")
     (ward / "sub" / "round").symlink_to(ward / "sub")
     (ward / "sub" / "link.png").symlink_to(ward / "a.png")
-    assert find(["sub"]).files == ["sub/c.JPG", "sub/link.png", "sub/deep/d", "sub/deep/e"]
+    files = find(["sub"])
+    assert files.files == ["sub/c.JPG", "sub/link.png", "sub/deep/d", "sub/deep/e"]
+    assert files.skipped["sub/pipe.png"] == "not a regular file, or a link to nothing"
+
+
+def test_a_file_whose_kind_cannot_be_asked_is_an_error_of_its_own(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root can ask about everything, so the error of the system is simulated."""
+    ask = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.name == "e":
+            raise PermissionError(13, "Permission denied", str(path))
+        return ask(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert find(["sub"]).files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]  # scoring reports the error
 
 
 def test_a_named_pipe_is_said_to_be_waited_for(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
