@@ -8,6 +8,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import first_boot
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.targets.aws.inspection import faults, host_facts
+from pneumoctl.targets.aws.inspection.cloud_state import CloudState
 from pneumoctl.targets.aws.inspection.host_facts import HostFacts
 
 # The name of a host is that of the query for its facts; with one of these, of another query.
@@ -15,18 +16,18 @@ READINESS, PENDING = ": readiness", ": pending steps"
 STATUS = "pneumoctl status"  # the hint of errors on the way to a host, which is no help here
 
 
-def rows(inventory: Inventory | None, cloud: Mapping[str, Any], answers: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows(inventory: Inventory | None, cloud: CloudState, answers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each host of the inventory."""
-    instances = {instance.id: instance for instance in cloud["instances"]}
-    absent = "?" if cloud["error"] else "gone"  # a host that EC2 does not list
+    instances = {instance.id: instance for instance in cloud.instances}
+    absent = "?" if cloud.error else "gone"  # a host that EC2 does not list
     made = []
     for host in inventory.hosts if inventory else ():
         row = _row(
             host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(host.name + PENDING)
         )
-        row["leased"] = host.instance_id in cloud["leases"]
+        row["leased"] = host.instance_id in cloud.leases
         row["not_ready"] = _readiness(host, answers.get(host.name + READINESS, {}))
-        row["next"] = row["next"] or _restart(host, cloud["region"])
+        row["next"] = row["next"] or _restart(host, cloud.region)
         made.append({**row, "good": not any(faults.of_host(row))})
     return made
 

@@ -1,25 +1,20 @@
 """The state of a stack on aws as one document. Queries EC2, all hosts and the front door in parallel."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from pneumoctl.aws import bill, prices, spending
-from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import PneumoError
-from pneumoctl.gpu import orphans, stop
 from pneumoctl.results import transfer
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import context
 from pneumoctl.targets.aws.configuration import desired
 from pneumoctl.targets.aws.configuration.desired import AvailableReleases
-from pneumoctl.targets.aws.inspection import faults, host_facts, host_rows
+from pneumoctl.targets.aws.inspection import cloud_state, faults, host_facts, host_rows
 from pneumoctl.targets.aws.inspection.host_facts import HostFacts
 from pneumoctl.targets.aws.inspection.host_rows import PENDING, READINESS
 from pneumoctl.targets.common import faults as common_faults
@@ -38,23 +33,20 @@ def gather_status(
     longer = {"aws": CLOUD_S} | {name: READY_S for name in questions if name.endswith(READINESS)}
     answers = host_facts.within(TIMEOUT_S, questions, longer)
     cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
-    gpu_unknown = isinstance(cloud, PneumoError) and context.may_have_gpu(stack)
     held = common_faults.working(stack)
     working = [*held, *_running(terraform)]
     if isinstance(cloud, PneumoError):
-        error = stop.prevented(settings, stack.name, cloud) if gpu_unknown else cloud
-        if inventory is None and not working:
-            raise error
-        cloud = _unknown_cloud(settings, error)
-    instances, leases = cloud["instances"], cloud["leases"]
+        cloud = cloud_state.without_answer(settings, stack, cloud)
+    if cloud.error and inventory is None and not working:
+        raise cloud.error
     hosts = host_rows.rows(inventory, cloud, answers)
-    expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
-    strays = [instance for instance in instances if instance.id not in expected]
+    expected = {*cloud.leases, *(host["instance"] for host in hosts)}  # a spot instance has a lease alone
+    strays = [instance for instance in cloud.instances if instance.id not in expected]
     unfinished = None if held else unfinished_teardown.find(stack)
     document = {
         "stack": settings.stack,
         "target": "aws",
-        "region": cloud["region"],
+        "region": cloud.region,
         "exists": bool(hosts or strays or working or terraform.suspect or unfinished),
         "address": inventory.bastion.public_address if inventory else "",
         "front_door": _front(settings, inventory, answers.get("front door")),
@@ -66,12 +58,7 @@ def gather_status(
         "unfinished": terraform.suspect,
         "unfinished_teardown": unfinished,
         "not_imported": str(transfer.waiting(stack) or ""),
-        "gpu_running": _unguarded(instances, leases),
-        "gpu_unknown": gpu_unknown,
-        "runs": list(leases.values()),
-        "aws_error": cloud["error"],
-        "aws_next": cloud["next"],
-        "bill": _priced(cloud["bill"]),
+        **cloud.document(),
     }
     found = list(faults.of_stack(document))
     return {**document, "up": _is_up(document) and not found, "faults": common_faults.as_dicts(found)}
@@ -93,7 +80,7 @@ def _questions(
     settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Callable[[], Any]]:
     """Name -> query: AWS, the facts, the readiness and the pending steps of each host, the front door."""
-    questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
+    questions: dict[str, Callable[[], Any]] = {"aws": partial(cloud_state.ask, settings, stack)}
     if inventory and agents:
         releases = _available_releases(settings)
         for host in inventory.hosts:
@@ -113,42 +100,6 @@ def _available_releases(settings: Settings) -> AvailableReleases | None:
         return desired.available_releases(settings)
     except (OSError, ValueError, PneumoError):
         return None
-
-
-def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list[str]:
-    """The GPU hosts that are billed without a run."""
-    on = (instance for instance in instances if instance.role == "train" and instance.state not in HALTING | HALTED)
-    return [instance.name for instance in on if instance.id not in leases]
-
-
-def _unknown_cloud(settings: Settings, error: PneumoError) -> dict[str, Any]:
-    """As `_cloud`, if AWS did not answer."""
-    nothing: dict[str, Any] = {"instances": (), "leases": {}, "bill": None}
-    return {**nothing, "region": settings.region, "error": error.message, "next": error.hint}
-
-
-def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
-    """The instances, and the bill by the bundled prices, because AWS's own price list may be slow."""
-    aws, _ = context.login(settings, stack)
-    instances = aws.instances(settings.stack)
-    leases = orphans.leases(aws, instances, settings.stack)
-    listed = prices.bundled(aws.region)
-    lines = tuple(resource.line for resource in spending.billed(aws, settings.stack, listed))
-    return {
-        "region": aws.region,
-        "instances": instances,
-        "leases": {id: {"run": lease.run, "until": runs.format_time(lease.until)} for id, lease in leases.items()},
-        "bill": bill.Bill(lines, listed.date, listed.source),
-        "error": "",
-        "next": "",
-    }
-
-
-def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
-    if total is None:
-        return None
-    document = total.as_dict()
-    return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
 
 
 def _facts(agents: Agents, host: Host, backups: bool, facts: Future[HostFacts]) -> HostFacts:

@@ -19,11 +19,12 @@ from pneumoctl.stack import audit, saved
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack, find
-from pneumoctl.targets.aws.inspection import host_facts, overview, status
+from pneumoctl.targets.aws.inspection import cloud_state, host_facts, overview, status
+from pneumoctl.targets.aws.inspection.cloud_state import CloudState
 from pneumoctl.targets.aws.inspection.host_facts import HostFacts
 
 BOOTED = HostFacts("ok", {"api/current": "releases/0123"}, 41, 17, {"pneumoctl-api": "active"}, ())
-CLOUD: dict[str, Any] = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "error": "", "next": ""}
+CLOUD = CloudState("eu-west-1")
 APP = Host("app-0", "app", address="10.0.0.2", services={"api": 5000})
 INVENTORY = Inventory((Host("nginx", "nginx", address="10.0.0.1"), APP))
 
@@ -45,7 +46,7 @@ def gather_status(
 ) -> dict[str, dict[str, Any]]:
     """The rows of the hosts, by name."""
     monkeypatch.setattr(overview, "TIMEOUT_S", 60.0)
-    monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"error": "AWS is not asked here"})
+    monkeypatch.setattr(cloud_state, "ask", lambda *_: replace(CLOUD, error=PneumoError("AWS is not asked here")))
     monkeypatch.setattr(overview, "_available_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
     monkeypatch.setattr(host_facts, "not_ready", not_ready)
@@ -106,7 +107,7 @@ def test_a_host_that_does_not_answer_is_shown_with_the_reason(stack: Stack, monk
 
 def without_inventory(monkeypatch: pytest.MonkeyPatch, stack: Stack, *instances: Instance) -> dict[str, Any]:
     """The document while there is no inventory; its text is made, too."""
-    monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"instances": instances})
+    monkeypatch.setattr(cloud_state, "ask", lambda *_: replace(CLOUD, instances=instances))
     document = overview.gather_status(Settings(target="aws"), stack, None, None)
     assert status.report(document).code == 1 and not document["up"]
     return document
@@ -139,7 +140,7 @@ def test_while_the_terraform_of_a_killed_teardown_destroys_no_fault_advises_up(
     """`up` would make the stack, which costs money, again."""
     stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
     audit.CommandRecord(stack, "teardown", {}).begin()
-    monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD)
+    monkeypatch.setattr(cloud_state, "ask", lambda *_: CLOUD)
     monkeypatch.setattr(host_facts, "see", lambda *_: BOOTED)
     with terraform_runs(stack, "terraform apply"):
         document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, None)
@@ -154,7 +155,7 @@ def test_a_stack_whose_services_a_command_has_stopped_is_not_up(stack: Stack, mo
     running = tuple(replace(WEB, id=host.instance_id, name=host.name, state="running") for host in INVENTORY.hosts)
     with stack.locked("teardown"):
         gather_status(monkeypatch, stack, FakeAgents())
-        monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"instances": running})
+        monkeypatch.setattr(cloud_state, "ask", lambda *_: replace(CLOUD, instances=running))
         document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, FakeAgents()))
     assert document["faults"] == [] and not document["up"]
 
@@ -182,7 +183,7 @@ def test_without_anything_here_an_aws_that_does_not_answer_is_an_error(
     def fail(*_: object) -> None:
         raise PneumoError("no answer")
 
-    monkeypatch.setattr(overview, "_cloud", fail)
+    monkeypatch.setattr(cloud_state, "ask", fail)
     with pytest.raises(PneumoError, match="no answer"):
         overview.gather_status(Settings(target="aws"), stack, None, None)
     with terraform_runs(stack, "terraform apply"):
@@ -203,7 +204,7 @@ def test_a_gpu_host_about_which_aws_does_not_answer_may_be_billed(
     def fail(*_: object) -> None:
         raise PneumoError("there are no AWS credentials", "aws configure", aws="no credentials")
 
-    monkeypatch.setattr(overview, "_cloud", fail)
+    monkeypatch.setattr(cloud_state, "ask", fail)
     monkeypatch.setattr(overview, "_available_releases", lambda *_: None)
     settings = Settings(target="aws", region="eu-west-1", stack="t")
     inventory = Inventory((*INVENTORY.hosts, Host("train", "train", instance_id="i-7")))
