@@ -62,21 +62,7 @@ def show(invocation: Invocation, name: Model) -> int:
     """
     model = store.find(name)
     saved_evaluations = evaluations.of_model(model.id)
-    facts = model_figures.document(model, _marks(invocation, live=False))
-    parts = (
-        "created",
-        "intended_use",
-        "operating_point",
-        "operating_points",
-        "calibration",
-        "data",
-        "metrics",
-        "settings",
-        "code_version",
-        "files",
-    )
-    document = {**facts, **{part: model.manifest.get(part) for part in parts}, "evaluations": saved_evaluations}
-    console.result({**document, "directory": str(model.directory)})
+    console.result(model_figures.full_document(model, _marks(invocation, live=False), saved_evaluations))
     console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'an unknown source'}")
     console.text(f"{model.directory}: the hash of every file matches")
     if (films := own_films(model.manifest)) is not None:

@@ -31,6 +31,20 @@ class Calibration:
     model: Registered
     original: Evaluation
 
+    def document(self) -> dict[str, Any]:
+        """What was made of which films, without their digests: the figures on them before and now."""
+        manifest = self.model.manifest
+        films = {name: value for name, value in manifest["calibration"]["films"].items() if name != "digests"}
+        return {
+            "model": self.model.id,
+            "base": self.original.entry["model"],
+            "directory": str(self.model.directory),
+            "films": films,
+            "operating_points": manifest["operating_points"],
+            "metrics": manifest["metrics"]["validation"],
+            "before": self.original.entry["in_use"],
+        }
+
 
 def calibrate(
     base: Registered, folder: Folder, name: str, target_sensitivity: float | None, progress: Progress

@@ -1,6 +1,6 @@
 """A model's figures as a document, as a row of the list of models, and as a table. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from model.operating_points_section import Interval, own_films
@@ -10,6 +10,18 @@ from pneumoctl.registry.store import Registered
 PARTS = ("test", "validation")  # of the data of a training, the better evidence first
 NAMED = ("auc", "sensitivity", "specificity", "precision", "f1", "accuracy")
 COLUMNS = ("figure", "value", "95 % interval", "pictures")
+STATED = (  # by a bundle, shown as they are
+    "created",
+    "intended_use",
+    "operating_point",
+    "operating_points",
+    "calibration",
+    "data",
+    "metrics",
+    "settings",
+    "code_version",
+    "files",
+)
 LISTED = ("model", "from", "measured on", "AUC", "sensitivity", "specificity", "")
 
 
@@ -28,6 +40,14 @@ def document(model: Registered, marks: Mapping[str, Collection[str] | None]) -> 
         **{name: figures.get(name) for name in ("auc", "sensitivity", "specificity")},
         **{name: None if ids is None else model.id in ids for name, ids in marks.items()},
     }
+
+
+def full_document(
+    model: Registered, marks: Mapping[str, Collection[str] | None], evaluations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The document of a model with all that its bundle states, its evaluations and its directory."""
+    stated = {name: model.manifest.get(name) for name in STATED}
+    return {**document(model, marks), **stated, "evaluations": evaluations, "directory": str(model.directory)}
 
 
 def measured(model: Registered) -> dict[str, dict[str, Interval]]:

@@ -53,24 +53,9 @@ def calibrate(name: Model, folder: _Folder, new_name: _Name = "", target_sensiti
     films = labelled.find(folder, None, f"pneumoctl model calibrate {name}")
     console.note(f"{base.id} scores {counted(len(films.labels), 'film')}")
     done = calibration.calibrate(base, films, new_name, target_sensitivity, scoring)
-    manifest, before, count = (
-        done.model.manifest,
-        done.original.entry,
-        evaluations.count(done.original.entry["pictures"]),
-    )
-    console.result(
-        {
-            "model": done.model.id,
-            "base": base.id,
-            "directory": str(done.model.directory),
-            "films": {key: value for key, value in manifest["calibration"]["films"].items() if key != "digests"},
-            "operating_points": manifest["operating_points"],
-            "metrics": manifest["metrics"]["validation"],
-            "before": before["in_use"],
-            "readings": count,
-        }
-    )
-    _show(done.model.id, base.id, manifest, before["in_use"])
+    count = evaluations.count(done.original.entry["pictures"])
+    console.result({**done.document(), "readings": count})
+    _show(done.model.id, base.id, done.model.manifest, done.original.entry["in_use"])
     warn_of_readings(count)
     return 0
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from model.evaluation.claims import SHOWN, Claim, Counts, Verdict, check, claim
+from model.evaluation.claims import RATES, SHOWN, Claim, Counts, Verdict, check, claim
 from pneumoctl.cli.invocation import output_options
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import console
@@ -52,14 +52,7 @@ def claims(
 
     Exit code 3: they cannot all be true.
     """
-    stated = {
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "accuracy": accuracy,
-        "precision": precision,
-        "f1": f1,
-        "auc": auc,
-    }
+    stated = dict(zip(RATES, (sensitivity, specificity, accuracy, precision, f1, auc), strict=True))
     try:
         read = [claim(name, text, rounding) for name, text in stated.items() if text is not None]
     except ValueError as error:
