@@ -59,7 +59,7 @@ def backed_up(operator: Operator) -> list[set[str]]:
     return ids
 
 
-@pytest.mark.repeat  # tests/pneumoctl/targets/aws/store/test_store_loss.py; here with real hosts, which takes minutes
+@pytest.mark.repeat  # tests/pneumoctl/targets/aws/store; here with real hosts, which takes minutes
 def test_results_outlive_the_host_of_the_store(operator: Operator) -> None:
     identifier = upload(operator, "patient-two.png", 102)
     terraform = ["terraform", f"-chdir={operator.directory / 'terraform'}"]

@@ -11,9 +11,7 @@ from pneumoctl.targets.aws import up
 from pneumoctl.targets.aws.configuration import change
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key
 from pneumoctl.targets.aws.store import new_store, stack_secrets, wanted_imports
-from tests.pneumoctl.targets.aws.store.test_store_loss import APP, CREATE, OTHERS, REPLACE, World
-
-pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
+from tests.pneumoctl.targets.aws.store.configured_store import APP, CREATE, OTHERS, REPLACE, World
 
 
 @pytest.fixture

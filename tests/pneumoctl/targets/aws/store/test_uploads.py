@@ -17,9 +17,7 @@ from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import resume_uploads, store_loss
 from pneumoctl.terminal.console import Console
-from tests.pneumoctl.targets.aws.store.test_store_loss import APP, AWAY, HELD, OTHERS, REPLACE, UPLOADS, World
-
-pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
+from tests.pneumoctl.targets.aws.store.configured_store import APP, AWAY, HELD, OTHERS, REPLACE, UPLOADS, World
 
 
 @pytest.fixture
