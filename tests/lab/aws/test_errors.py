@@ -12,9 +12,7 @@ from tests.lab.machine.lab import Lab
 AGENT = "boto3"  # without a terraform that still completes the work of another test
 OTHER = "other"  # a stack that is never created
 BUCKET = f"pneumoctl-{OTHER}-123456789012-eu-west-1"
-each_row = (
-    pytest.mark.repeat
-)  # tests/pneumoctl/targets/aws/provisioning/test_preflight.py tests each row of the preflight
+each_row = pytest.mark.repeat  # tests/pneumoctl/targets/aws/provisioning/preflight tests each row of the preflight
 
 
 @pytest.fixture(autouse=True)
