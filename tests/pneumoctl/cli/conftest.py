@@ -1,4 +1,4 @@
-"""A folder of pictures, and `pneumoctl predict` with the small bundle."""
+"""A stack, a folder of pictures, and `pneumoctl predict` with the small bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,15 @@ from PIL import Image
 
 from model import phantom
 from pneumoctl.cli.main import run
+from pneumoctl.stack.stack import Stack, find
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack that does not exist yet."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return find("t")
 
 
 @pytest.fixture
