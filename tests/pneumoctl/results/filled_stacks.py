@@ -1,0 +1,19 @@
+"""Stacks with results in a real store, and what an import of all of them counts."""
+
+from collections.abc import Callable
+
+from tests.pneumoctl.results.conftest import StackWithStore
+from tests.webapp.api.records import put, record
+
+StackOf = Callable[..., StackWithStore]
+REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
+ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1, "damaged": 0}
+NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
+
+
+def filled(stack_of: StackOf) -> StackWithStore:
+    """A stack with two results, one of them with a picture and a review."""
+    made = stack_of()
+    put(made.store, record(1), record(2, None))
+    made.store.add_feedback(record(1).id, REVIEW)
+    return made
