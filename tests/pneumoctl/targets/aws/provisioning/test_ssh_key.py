@@ -1,117 +1,34 @@
 """The user data with which a host accepts another SSH key, run by a real shell, and which hosts must restart."""
 
-import base64
 import os
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pneumoctl.aws import boot_scripts
-from pneumoctl.aws.ec2 import Instance
-from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.results import final_export
 from pneumoctl.ssh import keys
-from pneumoctl.ssh.connections import LoginRefused
 from pneumoctl.stack.inventory import Host
-from pneumoctl.stack.stack import Cloud, Stack
-from pneumoctl.targets.aws import context
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import ssh_key
 from tests import needs
-from tests.pneumoctl.examples import DESIRED, aws_context
+from tests.pneumoctl.targets.aws.provisioning.account_with_hosts import (
+    BOOT,
+    HOSTS,
+    TRAIN,
+    Act,
+    Ec2,
+    Hosts,
+    instance,
+    restarted,
+)
 
-HOSTS = DESIRED.inventory
-TRAIN = Host("train", "train", "10.20.32.10", {}, "i-99", "", "ubuntu", "g5.xlarge")
 SOURCES = ("boot.sh.tftpl", "train.sh.tftpl", "guard.py")  # of the GPU host's boot script
-BOOT = "#!/bin/bash\nFrom here on:\ncat >/usr/local/sbin/pneumoctl-guard <<'PYTHON'\nprint()\nPYTHON\n"
-
-
-def instance(host: Host, state: str = "running") -> Instance:
-    return Instance(host.instance_id, host.name, host.role, state, "t3", datetime.now(UTC), host.address, "")
-
-
-@dataclass
-class Ec2:
-    """An account with the stack's hosts."""
-
-    there: list[Instance] = field(default_factory=list)
-    calls: list[tuple[str, Any]] = field(default_factory=list)
-    user_data: dict[str, bytes] = field(default_factory=lambda: {TRAIN.instance_id: BOOT.encode()})
-    region: str = "eu-west-1"
-
-    def instances(self, stack: str) -> list[Instance]:
-        return self.there
-
-    def training_hosts(self, stack: str) -> list[Instance]:
-        return [each for each in self.there if each.role == "train"]
-
-    def console_output(self, id: str) -> str:
-        return ""
-
-    def stop(self, hosts: list[Instance]) -> None:
-        self.calls.append(("stop", sorted(host.name for host in hosts)))
-
-    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        if operation == "describe_instance_attribute":
-            return {"UserData": {"Value": base64.b64encode(self.user_data[arguments["InstanceId"]]).decode()}}
-        self.calls.append((operation, arguments.get("InstanceId") or arguments["InstanceIds"]))
-        if operation == "modify_instance_attribute":
-            self.user_data[arguments["InstanceId"]] = arguments["UserData"]["Value"]
-        return {}
-
-
-class Hosts:
-    """Takes the place of Connections: the hosts named in `refusing` refuse the login."""
-
-    refusing: set[str] = set()
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __enter__(self) -> "Hosts":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def to(self, host: Host) -> None:
-        if "nginx" in self.refusing:
-            raise LoginRefused(HOSTS.bastion)
-        if host.name in self.refusing:
-            raise LoginRefused(host)
-
-
-@pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
-    """The context of a stack of six hosts and a stopped training host. A restart has them accept the key."""
-    made = replace(aws_context(Ec2([instance(host) for host in HOSTS.hosts])), stack=Stack("t", tmp_path / "t"))
-    made.stack.make()
-    made.stack.save_hosts(replace(HOSTS, hosts=(*HOSTS.hosts, TRAIN)))
-    made.aws.there.append(instance(TRAIN, "stopped"))
-    monkeypatch.setattr(ssh_key, "Connections", Hosts)
-    monkeypatch.setattr(
-        ssh_key.boot.first_boot,
-        "wait",
-        lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts}),
-    )
-    yield made
-    Hosts.refusing = set()
-
-
-class Act:
-    def begin(self) -> None:
-        pass
-
-
-def restarted(aws: Any) -> list[list[str]]:
-    return [names for operation, names in aws.calls if operation == "stop"]
 
 
 def test_a_lost_key_is_made_anew_and_every_host_gets_it(stack: Context) -> None:
@@ -194,53 +111,6 @@ def test_while_the_gpu_is_on_no_key_is_made(stack: Context) -> None:
     with pytest.raises(PneumoError, match="is on") as caught:
         ssh_key.install(stack, True, Act())
     assert caught.value.code == Exit.LOCKED and not stack.stack.ssh.exists() and stack.aws.calls == []
-
-
-def test_a_plan_writes_no_key_and_up_makes_none_for_hosts_that_accept_another(stack: Context) -> None:
-    stack.stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "bucket"))
-    for make in (False, True):
-        with pytest.raises(PneumoError, match="is missing, and its hosts accept no other") as caught:
-            context.desired_variables(replace(stack, settings=replace(stack.settings, operator_cidr="a")), make)
-        assert "pneumoctl secrets ssh-key" in caught.value.hint
-    stack.aws.there.clear()
-    new = replace(stack, settings=replace(stack.settings, operator_cidr="192.0.2.1/32"))
-    assert context.desired_variables(new, make_key=False)["public_key"].startswith("ssh-ed25519 ")
-    assert context.last_applied_variables(new)["public_key"].startswith("ssh-ed25519 ")
-    assert not stack.stack.ssh.exists()
-    assert context.desired_variables(new, make_key=True)["public_key"] == keys.public_key(stack.stack.ssh)
-
-
-def test_on_another_machine_up_and_plan_advise_to_use_the_one_that_made_the_stack(
-    stack: Context, tmp_path: Path
-) -> None:
-    elsewhere = replace(
-        stack, stack=Stack("t", tmp_path / "elsewhere"), settings=replace(stack.settings, operator_cidr="a")
-    )
-    for make in (False, True):
-        with pytest.raises(PneumoError, match="that another machine made") as caught:
-            context.desired_variables(elsewhere, make)
-        assert caught.value.hint == f"use that machine, or copy its directory from there to {tmp_path}/elsewhere"
-
-
-def test_the_account_s_key_pair_is_not_replaced_by_a_key_that_the_hosts_refuse(
-    stack: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    public = keys.key_pair(stack.stack.ssh)
-
-    def saved(key: str) -> None:
-        pair = Resource("aws_key_pair.operator", "aws_key_pair", "t", {"public_key": key})
-        monkeypatch.setattr(type(stack.terraform), "resources", lambda _: [pair])
-
-    Hosts.refusing = {"nginx"}
-    saved(f"{public.rsplit(' ', 1)[0]} another comment")
-    ssh_key.refuse_unless_accepted(stack)
-    for other in (keys.unsaved_public_key(), ""):  # an imported key pair has no public key
-        saved(other)
-        with pytest.raises(LoginRefused) as caught:
-            ssh_key.refuse_unless_accepted(stack)
-        assert "pneumoctl secrets ssh-key" in caught.value.hint
-    Hosts.refusing = set()
-    ssh_key.refuse_unless_accepted(stack)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason=needs.ROOT)
