@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pneumoctl.sshd import Farm, User, in_namespaces, on_loopback
+from tests.pneumoctl.ssh_namespaces import in_namespaces
+from tests.pneumoctl.sshd import Farm, User, on_loopback
 
 
 @pytest.fixture(scope="module")

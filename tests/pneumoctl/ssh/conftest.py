@@ -11,7 +11,8 @@ from pneumoctl.ssh.connections import Connections
 from tests.pneumoctl import agent_process
 from tests.pneumoctl.agent_process import LocalConnections
 from tests.pneumoctl.ssh.local_agents import Start
-from tests.pneumoctl.sshd import Farm, entered, namespaces, on_loopback
+from tests.pneumoctl.ssh_namespaces import entered, namespaces
+from tests.pneumoctl.sshd import Farm, on_loopback
 
 
 @pytest.fixture(scope="module")
