@@ -85,6 +85,19 @@ def test_the_preflight_says_what_up_refuses(demo_stack: Stack) -> None:
         assert row.check == "writable" and "belongs to nobody" in row.seen and "without sudo" in row.fix
 
 
+def _in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(folder))
+
+
+def _import_all(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command as root, with success and with an error: nobody may not be able to read what it imports late."""
+    (folder / "used").touch()
+    for place, expected in ((folder / "good", 0), (folder / "used" / "a", Exit.FAILED)):
+        _in_folder(place, monkeypatch)
+        assert run([*line.split(), "--json"]) == expected
+
+
 @pytest.mark.parametrize("kind", ["closed", "not writable", "file"])
 def test_a_folder_that_cannot_be_used_is_one_error_that_names_it(
     kind: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -96,9 +109,10 @@ def test_a_folder_that_cannot_be_used_is_one_error_that_names_it(
         folder.touch()
     else:
         folder.mkdir(mode=0o700 if kind == "closed" else 0o755)
-    for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(variable, str(folder / "a"))
     for line in ("teardown -y", f"model register {bundle.pretrained()}"):
+        _import_all(line, open_folder, monkeypatch)
+        _in_folder(folder / "a", monkeypatch)
+        capsys.readouterr()
         with nobody():
             assert run([*line.split(), "--json"]) == Exit.FAILED
         error = json.loads(capsys.readouterr().out)["error"]
