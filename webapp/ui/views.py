@@ -20,10 +20,11 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
 from webapp.requests import PROBE_HEADER, is_identifier
 from webapp.ui import errors
-from webapp.ui.client import ApiClient, ApiError
+from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
 from webapp.ui.metrics import Metrics
 from webapp.ui.responses import Failure, ResultPage, UploadResult
+from webapp.ui.transport import ApiError
 
 pages = Blueprint("pages", __name__)
 _PAGE_SIZE = 20  # results; the API accepts as many files in one request

@@ -100,6 +100,7 @@ def environment(name: str) -> str:
             "env/ui.env",
             api_url="http://10.0.0.7:5000,http://10.0.0.8:5000",
             api_socket=None,
+            max_reads=32,
             trusted_hosts=("a", "b"),
             **shared,
         )

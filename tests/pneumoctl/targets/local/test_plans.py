@@ -95,15 +95,18 @@ def test_a_changed_setting_restarts_only_services_that_depend_on_it(
     assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
 
 
-def test_many_uploads_leave_threads_for_the_probes() -> None:
-    """Slow uploads may occupy every slot; other uploads must still get the answer `busy`."""
+def test_many_uploads_and_reads_leave_threads_for_the_probes() -> None:
+    """Slow uploads may occupy every slot, and reads of an API that hangs theirs; all others must still be answered."""
     conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
         (line,) = (line for line in conf.splitlines() if f"webapp.{name}:" in line)
         threads = int(line.split("--threads=")[1].split('"')[0])
         environment = files(DESIRED)[f"/s/env/{name}.env"].content
-        (pending,) = (line.split("=")[1] for line in environment.splitlines() if line.startswith("MAX_PENDING="))
-        assert int(pending) + 4 <= threads
+        bounds = [
+            line.split("=")[1] for line in environment.splitlines() if line.startswith(("MAX_PENDING=", "MAX_READS="))
+        ]
+        assert len(bounds) == {"api": 1, "ui": 2}[name]
+        assert sum(map(int, bounds)) + 4 <= threads
 
 
 def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
