@@ -53,6 +53,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
             redis_socket=None,
             bundle=f"{ROOT}/model/current",
             outside_use=desired.settings.outside_use,
+            retention_days=desired.settings.retention_days,
             threads=1,
             metrics="/run/pneumoctl-api/metrics",
             code=f"{ROOT}/api/current",

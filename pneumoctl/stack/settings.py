@@ -64,6 +64,11 @@ class Settings:
         "Memory limit for stored results (MB); uploads are refused when it is reached.",
         Check("16 or more", lambda number: number >= 16),
     )
+    retention_days: int = _setting(
+        0,
+        "Days after which a result is erased with its picture and reviews; 0: results are kept for ever.",
+        between(0, 36500),
+    )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
     outside_use: str = _setting(
         "refuse",

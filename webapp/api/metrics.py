@@ -15,6 +15,7 @@ class Metrics:
         self._stages = self.requests.histogram("pneumo_stage_seconds", "Time of a part of a prediction", "stage")
         labels = ("outcome", "model")
         self._outcomes = self.requests.counter("pneumo_predictions", "Files by outcome", *labels)
+        self._erased = self.requests.counter("pneumo_erased", "Results erased, by request or expired", "reason")
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
 
     def file_finished(self, outcome: str, model: str) -> None:
@@ -25,6 +26,10 @@ class Metrics:
         """Count a readiness check by its outcome."""
         for outcome, happened in (("ok", ok), ("fault", not ok)):  # both exist, so that each can rise from zero
             self._checks.labels(check, outcome).inc(int(happened))
+
+    def erased(self, reason: str, number: int) -> None:
+        """Count erased results by their reason: "request" or "expired"."""
+        self._erased.labels(reason).inc(number)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -94,6 +94,17 @@ def show(identifier: str) -> Response:
     return response
 
 
+@api.delete(_PATH)
+def erase(identifier: str) -> tuple[str, int]:
+    """Erase a result with its picture, heat map and reviews; also 204 if it was erased before."""
+    outcome = services().store.eraser.erase(identifier)
+    if outcome == "unknown":
+        services().store.get(identifier)  # says why there is none
+    if outcome == "erased":
+        services().metrics.erased("request", 1)
+    return "", HTTPStatus.NO_CONTENT
+
+
 @api.get(_PATH + "/image.png")
 def picture(identifier: str) -> Response:
     """The picture that was assessed, grey and at most 1024 pixels wide or high."""

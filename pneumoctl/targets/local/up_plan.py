@@ -153,6 +153,7 @@ def _api(desired: LocalDesiredState) -> Step:
             redis_socket=layout.redis_socket,
             bundle=desired.model,
             outside_use=desired.settings.outside_use,
+            retention_days=desired.settings.retention_days,
             max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING,
             threads=desired.threads,
