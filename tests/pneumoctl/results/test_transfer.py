@@ -27,8 +27,17 @@ from webapp.api.storage.seal import key_id
 
 StackOf = Callable[..., StackWithStore]
 REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
-ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1, "damaged": 0}
-NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
+ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1, "damaged": 0, "expired": 0, "brought_back": []}
+NONE = {
+    "added": 0,
+    "present": 2,
+    "kept": 0,
+    "repaired": 0,
+    "reviews": 0,
+    "damaged": 0,
+    "expired": 0,
+    "brought_back": [],
+}
 
 
 @dataclass
