@@ -58,6 +58,21 @@ class Page(TypedDict):
     total: _Count
 
 
+class Availability(TypedDict):
+    """Whether a picture can be shown; if not, why: a code for programs, and words for people."""
+
+    available: bool
+    code: str | None
+    reason: str | None
+
+
+class Pictures(TypedDict):
+    """What can be shown beside a result."""
+
+    picture: Availability
+    heatmap: Availability
+
+
 class NewFeedback(TypedDict):
     """A person's opinion, as sent."""
 

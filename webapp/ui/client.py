@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import Feedback
+from webapp.documents import Feedback, Pictures
 from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
@@ -36,11 +36,10 @@ class ApiClient:
         answer = self._transport.request("GET", "/v1/predictions", request_id, fields=fields)
         return _read(answer, responses.result_page)
 
-    def show(self, identifier: str, request_id: str) -> tuple[Prediction, bool]:
-        """A stored prediction, and whether a picture is stored with it."""
+    def show(self, identifier: str, request_id: str) -> Prediction:
+        """A stored prediction."""
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}", request_id)
-        has_picture = 'rel="preview"' in answer.headers.get("Link", "")
-        return _read(answer, lambda document: responses.prediction(document, identifier)), has_picture
+        return _read(answer, lambda document: responses.prediction(document, identifier))
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
         """The picture "image.png" or "heatmap.png" of a prediction."""
@@ -48,6 +47,15 @@ class ApiClient:
         if not content.startswith(_PNG_SIGNATURE):
             raise _invalid_response()
         return content
+
+    def pictures(self, identifier: str, request_id: str) -> Pictures:
+        """Whether a prediction has a picture and can have a heat map, and if not, why."""
+        answer = self._transport.request("GET", f"/v1/predictions/{identifier}/pictures", request_id)
+        return _read(answer, responses.pictures)
+
+    def erase(self, identifier: str, request_id: str) -> None:
+        """Erase a prediction with its picture, heat map and feedback."""
+        self._transport.request("DELETE", f"/v1/predictions/{identifier}", request_id)
 
     def feedback(self, identifier: str, request_id: str) -> list[Feedback]:
         """The feedback on a prediction."""

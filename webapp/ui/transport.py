@@ -177,6 +177,8 @@ def _body(response: urllib3.BaseHTTPResponse, limit: Callable[[], urllib3.Timeou
 
 def _open_outcome(method: str, path: str) -> str:
     """What the API may have done although its response was lost; empty for a request that only reads."""
+    if method == "DELETE":
+        return " The result may have been erased: look at it before you try again."
     if method != "POST":
         return ""
     if path.endswith("/feedback"):

@@ -19,7 +19,7 @@ from werkzeug.exceptions import BadRequest
 from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
 from webapp.requests import PROBE_HEADER, is_identifier
-from webapp.ui import errors
+from webapp.ui import beside, errors
 from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
 from webapp.ui.metrics import Metrics
@@ -84,7 +84,7 @@ def _partial_result(result: UploadResult) -> Response:
     if wants_json():
         failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
         return _json({"predictions": result.predictions, "errors": failed_files}, 207)
-    shown = [(each, False) for each in result.predictions]
+    shown = list(zip(result.predictions, beside.pictures(backend().api, result.predictions), strict=True))
     return _page("results.html", 207, shown=shown, failures=result.failures, again=None)
 
 
@@ -94,15 +94,16 @@ def results() -> Response:
     identifiers = list(dict.fromkeys(request.args.getlist("id")))
     if not 1 <= len(identifiers) <= _PAGE_SIZE or not all(map(is_identifier, identifiers)):
         raise BadRequest("The address does not contain the ids of results.")
-    shown, failures, status = [], [], 200
+    found, failures, status = [], [], 200
     for identifier in identifiers:
         try:
-            shown.append(backend().api.show(identifier, g.request_id))
+            found.append(backend().api.show(identifier, g.request_id))
         except ApiError as error:
             if error.status in (429, 503, 504):  # the others would fail, too, and slowly
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status
+    shown = list(zip(found, beside.pictures(backend().api, found), strict=True))
     return _page("results.html", status, shown=shown, failures=failures, again=retry_url() if failures else None)
 
 
@@ -126,12 +127,13 @@ def _list_document(page: ResultPage) -> dict[str, object]:
 @pages.get(_PATH)
 def show(identifier: str) -> Response:
     """One stored prediction."""
-    document, has_picture = backend().api.show(identifier, g.request_id)
+    document = backend().api.show(identifier, g.request_id)
     if wants_json():
         return _json(document, 200)
-    entries = backend().api.feedback(identifier, g.request_id)
-    heatmap = request.args.get("heatmap") == "1" and document["finding"] is not None
-    return _page("detail.html", document=document, has_picture=has_picture, feedback=entries, heatmap=heatmap)
+    (pictures,) = beside.pictures(backend().api, [document])
+    reviews = beside.reviews(backend().api, identifier)
+    heatmap = request.args.get("heatmap") == "1" and pictures["heatmap"]["available"]
+    return _page("detail.html", document=document, pictures=pictures, reviews=reviews, heatmap=heatmap)
 
 
 @pages.get(_PATH + "/image.png", defaults={"name": "image.png"}, endpoint="image")
@@ -147,6 +149,31 @@ def feedback(identifier: str) -> Response:
     label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
     backend().api.add_feedback(identifier, label, comment, g.request_id)
     return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback"), 303)
+
+
+@pages.get(_PATH + "/erase")
+def confirm_erasure(identifier: str) -> Response:
+    """Ask before a result is erased; also one whose record is damaged."""
+    try:
+        name = backend().api.show(identifier, g.request_id)["file"]
+    except ApiError as error:
+        if error.status in (404, 503, 504):
+            raise
+        name = None
+    return _page("erase.html", identifier=identifier, name=name)
+
+
+@pages.post(_PATH + "/erase")
+def erase(identifier: str) -> Response:
+    """Erase a result, then redirect, so that a reload does not ask again."""
+    backend().api.erase(identifier, g.request_id)
+    return redirect(url_for("pages.erased"), 303)
+
+
+@pages.get("/erased")
+def erased() -> Response:
+    """Say that a result was erased."""
+    return _page("erased.html")
 
 
 @pages.get("/livez")

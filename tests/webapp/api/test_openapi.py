@@ -67,6 +67,7 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
         check(caller.get(f"{path}/{document['id']}"), item_path)
         check(caller.get(f"{path}/{document['id']}/image.png"), f"{item_path}/image.png")
         check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{item_path}/heatmap.png")
+        check(caller.get(f"{path}/{document['id']}/pictures"), f"{item_path}/pictures")
     feedback = {"label": "unsure", "comment": "dark"}
     address = f"{path}/{first['id']}/feedback"
     check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")

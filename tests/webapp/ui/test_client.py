@@ -149,7 +149,7 @@ def test_a_server_that_does_not_speak_http_is_an_error():
 
 def test_a_response_with_another_id_is_an_error(fake_api):
     fake_api.body = json.dumps(FINDING).encode()
-    assert client(fake_api.url).show(FINDING["id"], REQUEST) == (FINDING, False)
+    assert client(fake_api.url).show(FINDING["id"], REQUEST) == FINDING
     assert failure(lambda: client(fake_api.url).show("cd" * 16, REQUEST)).status == 502
 
 

@@ -28,6 +28,10 @@ class Damaged(Exception):
     """The stored bytes were changed; the message is their key."""
 
 
+class PictureDamaged(Damaged):
+    """The stored picture of an intact record is lost or was changed; the message is its key."""
+
+
 class FeedbackFull(Exception):
     """A prediction has the maximum number of feedback entries."""
 

@@ -19,6 +19,7 @@ from webapp.api.storage.errors import (
     Expired,
     FeedbackFull,
     Missing,
+    PictureDamaged,
     StoreFull,
     StoreUnavailable,
     redis_errors,
@@ -139,7 +140,7 @@ class Store:
         return self._current(identifier, sealed)
 
     def picture(self, identifier: str) -> bytes:
-        """The picture stored with a record; raises Missing or Damaged."""
+        """The picture stored with a record; raises Missing, Damaged, or PictureDamaged if only the picture is."""
         with redis_errors(), self._redis.pipeline() as pipe:  # both at once: an erasure takes both
             pipe.get(key_of("record", identifier))
             pipe.get(key_of("image", identifier))
@@ -148,7 +149,7 @@ class Store:
         if image is None:
             raise Missing("No picture is stored with this result: the file could not be decoded.")
         if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
-            raise Damaged(key_of("image", identifier))
+            raise PictureDamaged(key_of("image", identifier))
         return content
 
     def heatmap(self, identifier: str) -> bytes | None:
