@@ -97,10 +97,11 @@ class FeedbackList(TypedDict):
 
 
 class Check(TypedDict):
-    """A readiness check."""
+    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work."""
 
     ok: bool
     fault: str | None
+    warning: NotRequired[str | None]
     version: NotRequired[str]
     outside_use: NotRequired[OutsideUse]
 

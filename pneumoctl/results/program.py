@@ -13,7 +13,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 # packages' own __init__ are left out: they would import the whole API.
 _STORAGE = (
     *("connection", "erasure", "errors", "keys", "listing", "records", "retention", "seal", "store", "store_copy"),
-    "transactions",
+    *("transactions", "usage"),
 )
 _SOURCES = {
     "webapp": (

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from webapp.api.storage.usage import Usage
 from webapp.metrics import Requests
 
 
@@ -16,7 +17,16 @@ class Metrics:
         labels = ("outcome", "model")
         self._outcomes = self.requests.counter("pneumo_predictions", "Files by outcome", *labels)
         self._erased = self.requests.counter("pneumo_erased", "Results erased, by request or expired", "reason")
+        self.store_usage: Usage | None = None  # at the last readiness check; None: it could not be read
+        self.requests.gauge("pneumo_store_used_bytes", "Memory that the store uses", self._store_used)
+        self.requests.gauge("pneumo_store_max_bytes", "Memory limit of the store; 0: none", self._store_max)
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
+
+    def _store_used(self) -> int | None:
+        return None if self.store_usage is None else self.store_usage.used
+
+    def _store_max(self) -> int | None:
+        return None if self.store_usage is None else self.store_usage.maximum
 
     def file_finished(self, outcome: str, model: str) -> None:
         """Count a file by its outcome: "pneumonia", "no pneumonia", "refused" or "error"."""

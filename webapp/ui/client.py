@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
@@ -10,7 +11,7 @@ from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
-from webapp.ui.transport import Answer, ApiError, Transport
+from webapp.ui.transport import Answer, ApiError, Transport, status_error
 
 Document = TypeVar("Document")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -71,7 +72,16 @@ class ApiClient:
 
     def ready(self, request_id: str) -> None:
         """Raises ApiError unless the API is ready."""
-        self._transport.probe("/readyz", request_id)
+        answer = self._transport.probe("/readyz", request_id)
+        if answer.status != HTTPStatus.OK:
+            raise status_error(answer.status, answer.data, None)
+
+    def notice(self, request_id: str) -> str | None:
+        """What people should know before they upload: that the store is nearly full, or that nothing can be stored."""
+        try:
+            return _read(self._transport.probe("/readyz", request_id), responses.notice)
+        except ApiError:  # the upload will tell
+            return None
 
 
 def _read(answer: Answer, parse: Callable[[object], Document]) -> Document:

@@ -31,6 +31,7 @@ _TITLES = {  # of the statuses that are passed on to the browser; all others bec
     413: "The upload is too large",
     429: "Too many requests",
     503: "The assessment service is not available at the moment",
+    507: "The store is full",
 }
 
 
@@ -47,8 +48,9 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete response with a status of success."""
+    """A complete response with a status of success, or one that was asked for."""
 
+    status: int
     headers: Mapping[str, str]
     data: bytes
 
@@ -93,8 +95,8 @@ class Transport:
         return self._bounded(self._reads, method, path, request_id, may_repeat, **options)
 
     def probe(self, path: str, request_id: str) -> Answer:
-        """GET the API's own state; the reads of people take no place of it."""
-        return self._bounded(self._probes, "GET", path, request_id)
+        """GET the API's own state, also if it is not ready (503); the reads of people take no place of it."""
+        return self._bounded(self._probes, "GET", path, request_id, accepted=(503,))
 
     def _bounded(
         self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
@@ -122,9 +124,13 @@ class Transport:
         limit: Callable[[], urllib3.Timeout],
         may_repeat: bool = True,
         headers: Mapping[str, str] | None = None,
+        accepted: Sequence[int] = (),
         **options: Any,
     ) -> Answer:
-        """Send a request to the first address that accepts a connection. `limit`: of an attempt, or HttpTimeout."""
+        """Send a request to the first address that accepts a connection.
+
+        `limit`: of an attempt, or HttpTimeout. `accepted`: statuses that are an answer, beside those of success.
+        """
         own = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
         options |= {"headers": {**own, **(headers or {})}, "redirect": False, "preload_content": False}
         urls = self._addresses.order()
@@ -132,7 +138,7 @@ class Transport:
             url = urls.pop(0)
             try:
                 with closing(self._http.request(method, url + path, timeout=limit(), **options)) as response:
-                    return self._checked(response, _body(response, limit))
+                    return self._checked(response, _body(response, limit), accepted)
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
                 self._mark_failed(url, "unreachable")
                 if not urls:
@@ -153,12 +159,12 @@ class Transport:
                 detail = f"The connection failed.{_open_outcome(method, path)}"
                 raise ApiError(502, _NO_ANSWER, detail) from error
 
-    def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes) -> Answer:
-        if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Answer(response.headers, body)
+    def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes, accepted: Sequence[int]) -> Answer:
+        if response.status in accepted or HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return Answer(response.status, response.headers, body)
         if response.status not in _CALLER_ERRORS:
             self._report_failure("status")
-        raise _status_error(response.status, body, response.headers.get("Retry-After"))
+        raise status_error(response.status, body, response.headers.get("Retry-After"))
 
     def _mark_failed(self, url: str, kind: str) -> None:
         self._addresses.mark_failed(url)
@@ -186,7 +192,7 @@ def _open_outcome(method: str, path: str) -> str:
     return " The files may have been assessed: look under Results before you send them again."
 
 
-def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
+def status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
     """The error for a response with an error status, with the API's own detail if it has one."""
     try:
         detail = str(json.loads(body)["detail"])

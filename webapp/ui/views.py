@@ -59,8 +59,8 @@ def home() -> Response:
     try:
         latest = backend().api.page("time", "all", None, _LATEST, g.request_id)
     except ApiError as error:  # the form stays usable while the list is not available
-        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url())
-    return _page("home.html", latest=latest, error=None, again=None)
+        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url(), notice=None)
+    return _page("home.html", latest=latest, error=None, again=None, notice=backend().api.notice(g.request_id))
 
 
 @pages.post("/predictions")

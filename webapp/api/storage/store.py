@@ -11,7 +11,7 @@ import redis
 
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
-from webapp.api.storage import listing
+from webapp.api.storage import listing, usage
 from webapp.api.storage.connection import connect, wait
 from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
 from webapp.api.storage.errors import (
@@ -28,12 +28,12 @@ from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Page, Record
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
-from webapp.api.storage.transactions import transact
+from webapp.api.storage.transactions import read_together, transact
+from webapp.api.storage.usage import Usage
 from webapp.documents import Feedback
 
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
-_HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
 _DUE = 100  # expired results that a page of the list erases before it is read; the API erases all the others
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
@@ -131,20 +131,18 @@ class Store:
         """The record of an entry that was read before; raises Expired if both were erased since, Missing or Damaged."""
         identifier = listing.id_of(member)
         if sealed is None:
-            with redis_errors(), self._redis.pipeline() as pipe:
-                pipe.get(key_of("record", identifier))
-                pipe.zrevrangebylex(index, f"[{member}", f"[{member}")
-                sealed, entry = pipe.execute()
+            key = key_of("record", identifier)
+            sealed, entry = read_together(
+                self._redis, lambda pipe: pipe.get(key).zrevrangebylex(index, f"[{member}", f"[{member}")
+            )
             if not entry:
                 raise Expired(_NO_RESULT)
         return self._current(identifier, sealed)
 
     def picture(self, identifier: str) -> bytes:
         """The picture stored with a record; raises Missing, Damaged, or PictureDamaged if only the picture is."""
-        with redis_errors(), self._redis.pipeline() as pipe:  # both at once: an erasure takes both
-            pipe.get(key_of("record", identifier))
-            pipe.get(key_of("image", identifier))
-            sealed, content = pipe.execute()
+        keys = key_of("image", identifier), key_of("record", identifier)
+        content, sealed = read_together(self._redis, lambda pipe: pipe.get(keys[0]).get(keys[1]))
         image = self._current(identifier, sealed).image
         if image is None:
             raise Missing("No picture is stored with this result: the file could not be decoded.")
@@ -192,11 +190,8 @@ class Store:
 
         Raises Missing or Damaged.
         """
-        key = key_of("feedback", identifier)
-        with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.get(key_of("record", identifier))
-            pipe.lrange(key, 0, -1)
-            sealed, values = pipe.execute()
+        key, record = key_of("feedback", identifier), key_of("record", identifier)
+        values, sealed = read_together(self._redis, lambda pipe: pipe.lrange(key, 0, -1).get(record))
         self._current(identifier, sealed)
         entries = []
         for value in values:
@@ -206,12 +201,15 @@ class Store:
         return entries, len(values) - len(entries)
 
     def probe(self) -> None:
-        """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory."""
+        """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory (StoreFull)."""
+        if (memory := self.usage()).full:
+            raise StoreFull(f"the store is {memory}")
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
-            memory = self._redis.info("memory")
-        if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
-            raise StoreUnavailable("Redis is nearly full")
+
+    def usage(self) -> Usage:
+        """How full the store is."""
+        return usage.read(self._redis)
 
     def wait(self, seconds: float) -> None:
         """Wait until Redis answers; after a start it first loads its file and answers every command with an error.

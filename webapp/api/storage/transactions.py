@@ -1,7 +1,7 @@
-"""Change several keys of the store at once, or none of them."""
+"""Change several keys of the store at once, or none of them; read several keys at one moment."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 
@@ -29,3 +29,20 @@ def transact(client: redis.Redis, keys: tuple[str, ...], queue: Callable[[redis.
             except redis.WatchError:
                 continue
     raise StoreUnavailable(CONTENDED)
+
+
+def read_together(client: redis.Redis, queue: Callable[[redis.client.Pipeline], object]) -> list[Any]:
+    """The answers to the commands that `queue` queues, which only read, all at one moment. Raises StoreUnavailable.
+
+    A Redis without any free memory begins no transaction. Nothing is stored then, and the commands are executed one
+    after the other: what an erasure removes last must be read last.
+    """
+    with redis_errors():
+        try:
+            with client.pipeline() as pipe:
+                queue(pipe)
+                return pipe.execute()
+        except redis.OutOfMemoryError:
+            with client.pipeline(transaction=False) as pipe:
+                queue(pipe)
+                return pipe.execute()
