@@ -66,7 +66,7 @@ class Settings:
     )
     retention_days: int = _setting(
         0,
-        "Days after which a result is erased with its picture and reviews; 0: results are kept for ever.",
+        "Days after which a result is erased for good, with its picture and reviews; 0: results are kept for ever.",
         between(0, 36500),
     )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")

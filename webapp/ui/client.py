@@ -11,7 +11,7 @@ from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
-from webapp.ui.transport import Answer, ApiError, Transport, status_error
+from webapp.ui.transport import Answer, ApiError, Transport
 
 Document = TypeVar("Document")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -72,14 +72,13 @@ class ApiClient:
 
     def ready(self, request_id: str) -> None:
         """Raises ApiError unless the API is ready."""
-        answer = self._transport.probe("/readyz", request_id)
-        if answer.status != HTTPStatus.OK:
-            raise status_error(answer.status, answer.data, None)
+        self._transport.probe("/readyz", request_id)
 
     def notice(self, request_id: str) -> str | None:
         """What people should know before they upload: that the store is nearly full, or that nothing can be stored."""
         try:
-            return _read(self._transport.probe("/readyz", request_id), responses.notice)
+            answer = self._transport.request("GET", "/readyz", request_id, accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
+            return _read(answer, responses.notice)
         except ApiError:  # the upload will tell
             return None
 

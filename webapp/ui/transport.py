@@ -48,9 +48,8 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete response with a status of success, or one that was asked for."""
+    """A complete response with a status of success, or with one that the caller accepts."""
 
-    status: int
     headers: Mapping[str, str]
     data: bytes
 
@@ -91,12 +90,15 @@ class Transport:
         return self._send("POST", path, request_id, lambda: timeout, **options)
 
     def request(self, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any) -> Answer:
-        """Send any other request. If a connection breaks and the request `may_repeat`, it is sent once more."""
+        """Send any other request. If a connection breaks and the request `may_repeat`, it is sent once more.
+
+        The option `accepted`: statuses that are an answer, beside those of success.
+        """
         return self._bounded(self._reads, method, path, request_id, may_repeat, **options)
 
     def probe(self, path: str, request_id: str) -> Answer:
-        """GET the API's own state, also if it is not ready (503); the reads of people take no place of it."""
-        return self._bounded(self._probes, "GET", path, request_id, accepted=(503,))
+        """GET the API's own state; the reads of people take no place of it."""
+        return self._bounded(self._probes, "GET", path, request_id)
 
     def _bounded(
         self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
@@ -127,10 +129,7 @@ class Transport:
         accepted: Sequence[int] = (),
         **options: Any,
     ) -> Answer:
-        """Send a request to the first address that accepts a connection.
-
-        `limit`: of an attempt, or HttpTimeout. `accepted`: statuses that are an answer, beside those of success.
-        """
+        """Send a request to the first address that accepts a connection. `limit`: of an attempt, or HttpTimeout."""
         own = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
         options |= {"headers": {**own, **(headers or {})}, "redirect": False, "preload_content": False}
         urls = self._addresses.order()
@@ -161,10 +160,10 @@ class Transport:
 
     def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes, accepted: Sequence[int]) -> Answer:
         if response.status in accepted or HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Answer(response.status, response.headers, body)
+            return Answer(response.headers, body)
         if response.status not in _CALLER_ERRORS:
             self._report_failure("status")
-        raise status_error(response.status, body, response.headers.get("Retry-After"))
+        raise _status_error(response.status, body, response.headers.get("Retry-After"))
 
     def _mark_failed(self, url: str, kind: str) -> None:
         self._addresses.mark_failed(url)
@@ -192,7 +191,7 @@ def _open_outcome(method: str, path: str) -> str:
     return " The files may have been assessed: look under Results before you send them again."
 
 
-def status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
+def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
     """The error for a response with an error status, with the API's own detail if it has one."""
     try:
         detail = str(json.loads(body)["detail"])
