@@ -5,11 +5,12 @@ import threading
 import time
 
 from webapp.api.services import Services
-from webapp.api.storage.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 _BATCH = 100  # results
-_POLL_SECONDS = 10.0  # between two looks for expired results
+# Between two looks for expired results, and before the first: the check of a release, which runs this app for some
+# seconds before it may serve, erases nothing.
+_POLL_SECONDS = 10.0
 
 
 def start(services: Services) -> None:
@@ -20,9 +21,9 @@ def start(services: Services) -> None:
 
 def _run(services: Services) -> None:
     while True:
+        time.sleep(_POLL_SECONDS)
         try:
             while number := services.store.eraser.erase_expired(_BATCH):
                 services.metrics.erased("expired", number)
-        except StoreUnavailable as error:  # readiness tells, too
-            log.warning("expired results were not erased: %s", error)
-        time.sleep(_POLL_SECONDS)
+        except Exception as error:  # nothing may end this thread: it would go unnoticed
+            log.warning("expired results were not erased: %s: %s", type(error).__name__, error)

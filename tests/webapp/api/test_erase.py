@@ -36,7 +36,8 @@ def test_erasing_needs_the_token(caller, clear_picture):
     assert caller.get(f"/v1/predictions/{document['id']}").status_code == 200
 
 
-def test_the_api_erases_what_has_expired_by_itself(config, redis_server, clear_picture):
+def test_the_api_erases_what_has_expired_by_itself(config, redis_server, clear_picture, monkeypatch):
+    monkeypatch.setattr("webapp.api.expiry._POLL_SECONDS", 0.02)
     put(Store.open(settings(redis_server.port)), record(1))  # of January 2026
     client = redis_server.client()
     assert client.exists(f"pneumo:1:record:{1:032x}")

@@ -135,9 +135,9 @@ def _search(
     pipe: redis.client.Pipeline, identifier: str, indexes: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
     """The entries of a result in indexes, found by reading them."""
+    end = f":{identifier}".encode()
     for order, chosen in indexes:
         index = index_of(order, chosen)
-        for raw in pipe.zrevrangebylex(index, "+", "-"):
-            member = raw.decode("ascii", "replace")
-            if listing.id_of(member) == identifier:
-                yield index, member
+        for member in pipe.zrevrangebylex(index, "+", "-"):
+            if member.endswith(end):
+                yield index, member.decode("ascii", "replace")

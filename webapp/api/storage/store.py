@@ -34,7 +34,7 @@ from webapp.documents import Feedback
 
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
-_DUE = 100  # expired results that a page of the list erases before it is read; the API erases all the others
+_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
