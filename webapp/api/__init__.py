@@ -36,7 +36,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
-    expiry.start(services)
+    app.extensions["expiry"] = expiry.start(services)
     return app
 
 

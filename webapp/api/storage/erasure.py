@@ -102,9 +102,7 @@ class Eraser:
         def queue(pipe: redis.client.Pipeline) -> None:
             sealed = pipe.get(key_of("record", identifier))
             entries = self._entries(pipe, identifier, sealed)
-            renewed = False
-            with suppress(Damaged, Missing):
-                renewed = not self._retention.expired(self._open(identifier, sealed).prediction)
+            renewed = self._has_expired(identifier, sealed) is False
             if at_once:
                 pipe.multi()
             if not renewed:
@@ -113,6 +111,28 @@ class Eraser:
                 pipe.zrem(*entry)
 
         transact(self._redis, (key_of("record", identifier),), queue)
+
+    def erase_unlisted(self, identifiers: Iterable[str]) -> int:
+        """Erase those of the results that have expired, although no index lists them; returns how many there were."""
+        return sum(self._erase_unlisted(each) for each in identifiers)
+
+    def _erase_unlisted(self, identifier: str) -> bool:
+        def queue(pipe: redis.client.Pipeline) -> bool:
+            sealed = pipe.get(key_of("record", identifier))
+            if not self._has_expired(identifier, sealed):
+                return False
+            pipe.multi()
+            queue_erasure(pipe, identifier, self._entries(pipe, identifier, sealed))
+            return True
+
+        return transact(self._redis, (key_of("record", identifier),), queue)
+
+    def _has_expired(self, identifier: str, sealed: bytes | None) -> bool | None:
+        """Whether the record in the sealed bytes has expired; None if it cannot be read."""
+        try:
+            return self._retention.expired(self._open(identifier, sealed).prediction)
+        except (Damaged, Missing):
+            return None
 
     def was_erased(self, identifier: str) -> bool:
         """Whether a result with this id was once erased."""
