@@ -133,6 +133,11 @@ class Settings:
     )
 
 
+def erases(settings: Settings) -> str:
+    """What the API erases, for the title of the step that starts it: whoever sets or lowers it must see that."""
+    return f" (erases results older than {settings.retention_days} days)" if settings.retention_days else ""
+
+
 def gpu_choices(settings: Settings) -> tuple[str, ...]:
     """The types that the training host may have, the preferred one first."""
     return tuple(dict.fromkeys((settings.gpu_type, *listed_types(settings.gpu_types))))

@@ -19,6 +19,7 @@ from pneumoctl.plan.steps import (
     stamped,
     tree_matches,
 )
+from pneumoctl.stack.settings import erases
 from pneumoctl.targets.local import service_states, supervisor
 from pneumoctl.targets.local.desired import LocalDesiredState
 
@@ -170,7 +171,8 @@ def _api(desired: LocalDesiredState) -> Step:
         Link(str(layout.releases / "current"), desired.release),
         Link(str(layout.models / "current"), desired.bundle),
     )
-    return _service(desired, "api", "Configure and start the API", "app", (environment,), links)
+    title = f"Configure and start the API{erases(desired.settings)}"
+    return _service(desired, "api", title, "app", (environment,), links)
 
 
 def _ui(desired: LocalDesiredState) -> Step:

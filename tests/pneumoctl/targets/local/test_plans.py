@@ -69,6 +69,12 @@ def test_the_whole_plan_of_up() -> None:
     assert up_plan.plan(DESIRED).steps[-1].check
 
 
+def test_the_plan_says_what_a_limit_of_days_erases() -> None:
+    kept = replace(DESIRED, settings=Settings(target="local", retention_days=30))
+    (line,) = [line for line in describe(up_plan.plan(kept)) if "start the API" in line]
+    assert line == "  + Configure and start the API (erases results older than 30 days) on app"
+
+
 def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
     for step in up_plan.plan(DESIRED).steps:
         for action in step.actions:
