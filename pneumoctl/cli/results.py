@@ -70,12 +70,13 @@ def import_(
     The export is verified as a whole before anything is stored: its digests, and the seal of each result. Results that
     another stack sealed are sealed anew with this stack's key, once their own seal was verified. A stored result is
     never replaced, unless it is damaged, so that importing twice changes nothing. Results that were erased since the
-    export come back, and their ids are printed; results older than the setting retention_days are not added.
+    export come back; the question names them, and so does the report. Results older than the setting retention_days
+    are not added.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     manifest = archive.verify(place)
     addition = f"{transfer.described(manifest.counts)} to the store of stack {stack.name}"
-    if not yes and not console.ask(f"Add {addition}? Results that were erased since come back."):
+    if not yes and not console.ask(f"Add {addition}?{_comes_back(invocation, place)}"):
         raise PneumoError(f"cancelled: nothing was imported; it would add {addition}", "answer y, or give --yes")
     with stack.locked("results import"), audit.recorded(stack, "results import", {}) as act:
         with target(*invocation).results() as store:
@@ -93,6 +94,13 @@ def import_(
     for warning in import_report.warnings(done):
         console.warn(warning)
     return 0
+
+
+def _comes_back(invocation: Invocation, export: Path) -> str:
+    """The erased results that an import would bring back, for its question."""
+    with target(*invocation).results() as store:
+        back = sorted(erasure.erased(store) & archive.result_ids(export))
+    return f" {counted(len(back), 'result')} that had been erased would come back: {', '.join(back)}." if back else ""
 
 
 @app.command()

@@ -30,6 +30,11 @@ def checked(identifiers: Sequence[str]) -> list[str]:
     return small
 
 
+def erased(store: ResultStore) -> set[str]:
+    """The ids of the results that were erased and are not stored. Raises PneumoError."""
+    return {*json.loads(transfer.run(store, program.ERASE, ("--list",)))["before"]}
+
+
 def erase(store: ResultStore, identifiers: Sequence[str]) -> Erased:
     """Erase results with their pictures, heat maps and reviews. Raises PneumoError."""
     order = json.dumps(list(identifiers)).encode() + b"\n"

@@ -2,8 +2,10 @@
 
 stdin: a line of JSON, the list of their ids, which stand in no command line. stdout: JSON, each id in one of the lists
 `erased`, `before` (erased earlier) and `unknown` (there is none, or it has expired). stderr: the reason of a failure.
+With --list, nothing is erased, and `before` has all that was erased earlier and is not stored.
 """
 
+import argparse
 import json
 import sys
 
@@ -15,8 +17,11 @@ from webapp.environment import Environment, EnvironmentInvalid
 _WAIT_S = 30.0  # for a Redis that loads its file
 
 
-def main() -> int:
-    """Erase; returns 0, or 1 with the reason on stderr."""
+def main(argv: list[str] | None = None) -> int:
+    """Erase, or list; returns 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m webapp.api.erase", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="only list what was erased")
+    arguments = parser.parse_args(argv)
     outcomes: dict[str, list[str]] = {"erased": [], "before": [], "unknown": []}
     try:
         environment = Environment()
@@ -24,7 +29,9 @@ def main() -> int:
         environment.check()
         store = Store.open(settings)
         store.wait(_WAIT_S)
-        for identifier in json.loads(sys.stdin.buffer.readline()):
+        if arguments.list:
+            outcomes["before"] = sorted(set(store.eraser.erased()).difference(store.ids()))
+        for identifier in () if arguments.list else json.loads(sys.stdin.buffer.readline()):
             outcomes[store.eraser.erase(identifier)].append(identifier)
     except (EnvironmentInvalid, StoreUnavailable) as error:
         done = f" after {len(outcomes['erased'])} results" if outcomes["erased"] else ""

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from pneumoctl.errors import Exit
-from pneumoctl.results import erasure, import_report, transfer
+from pneumoctl.results import archive, erasure, import_report, transfer
 from pneumoctl.stack import audit
+from pneumoctl.terminal.console import console
 from tests.pneumoctl.command_documents import document_of
 from tests.pneumoctl.results.conftest import StackWithStore
 from tests.webapp.api.records import put, record
@@ -71,18 +72,29 @@ def test_a_store_that_cannot_be_used_is_an_error_without_a_half(made: StackWithS
 
 
 def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what_it_brings_back(
-    made: StackWithStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: StackWithStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr(console, "ask", questions.append)
     earlier, later = tmp_path / "earlier.tar", tmp_path / "later.tar"
     transfer.export(made.stack, made.reached, earlier)
     document_of(capsys, "results", "erase", ONE, "-y")
     assert transfer.export(made.stack, made.reached, later).counts["results"] == 1
     assert PICTURE_NAME not in later.read_bytes() and PICTURE_NAME in earlier.read_bytes()
     assert document_of(capsys, "results", "import", str(later), "-y")["brought_back"] == []
+    document_of(capsys, "results", "import", str(earlier), code=Exit.FAILED)
+    asked = [question for question in questions if "would come back" in question]
+    assert asked == [f"Add 2 results, 2 pictures, 0 reviews to the store of stack t? {BACK}"]
+    folder = tmp_path / "folder"
+    transfer.export(made.stack, made.reached, folder)
+    assert archive.result_ids(folder) == {TWO} and archive.result_ids(earlier) == {ONE, TWO}
+    assert erasure.erased(made.reached) == {ONE}
     done = document_of(capsys, "results", "import", str(earlier), "-y")
+    assert erasure.erased(made.reached) == set()
     assert (done["added"], done["brought_back"]) == (1, [ONE])
     (warning,) = import_report.warnings(done)
     assert warning.endswith(f"brought back that had been erased; to erase again: pneumoctl results erase {ONE}")
 
 
+BACK = f"1 result that had been erased would come back: {ONE}."
 PICTURE_NAME = f"images/{ONE}.jpg".encode()
