@@ -58,6 +58,21 @@ class Page(TypedDict):
     total: _Count
 
 
+class Availability(TypedDict):
+    """Whether a picture can be shown; if not, why: a code for programs, and words for people."""
+
+    available: bool
+    code: str | None
+    reason: str | None
+
+
+class Pictures(TypedDict):
+    """What can be shown beside a result."""
+
+    picture: Availability
+    heatmap: Availability
+
+
 class NewFeedback(TypedDict):
     """A person's opinion, as sent."""
 
@@ -82,10 +97,11 @@ class FeedbackList(TypedDict):
 
 
 class Check(TypedDict):
-    """A readiness check."""
+    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work."""
 
     ok: bool
     fault: str | None
+    warning: NotRequired[str | None]
     version: NotRequired[str]
     outside_use: NotRequired[OutsideUse]
 

@@ -1,8 +1,12 @@
 """The Prometheus metrics of both applications: requests by route, method and status, and their duration."""
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from webapp import worker_files
 
@@ -12,16 +16,32 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+@dataclass(frozen=True, eq=False)  # a registry uses it as a key
+class _Gauges(Collector):
+    """Gauges by name and meaning, each with the function that reads it."""
+
+    entries: list[tuple[str, str, Callable[[], float | None]]]
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client's Collector."""
+        for name, meaning, read in self.entries:
+            if (value := read()) is not None:
+                yield GaugeMetricFamily(name, meaning, value)
+
+
 class Requests:
     """The metrics of one application: the requests that it answered, and counters and histograms of its own.
 
     With several gunicorn workers, PROMETHEUS_MULTIPROC_DIR must name one writable directory for all of them. Each
-    worker then reports the sum over all workers. There are no gauges, so nothing has to be removed when a worker ends.
+    worker then reports the sum over all workers. A gauge is read when it is reported and is in no file, so nothing has
+    to be removed when a worker ends.
     """
 
     def __init__(self) -> None:
         worker_files.reserve()
         self._registry = CollectorRegistry()
+        self._gauges = _Gauges([])
+        self._registry.register(self._gauges)
         self._requests = self.histogram("pneumo_request_seconds", "Time to answer", "route", "method", "status")
 
     def histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
@@ -31,6 +51,10 @@ class Requests:
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """Add a counter."""
         return Counter(name, meaning, labels, registry=self._registry)
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float | None]) -> None:
+        """Add a gauge of something that all workers share. `read`: its value now; None if it is not known."""
+        self._gauges.entries.append((name, meaning, read))
 
     def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
         """Count an answered request. `route`: the pattern of the route, not the address; None if no route matched."""
@@ -43,4 +67,5 @@ class Requests:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         worker_files.WorkerFiles(registry)
+        registry.register(self._gauges)
         return generate_latest(registry)

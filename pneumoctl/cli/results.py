@@ -1,5 +1,7 @@
-"""`pneumoctl results`: export the results in the stack's store, and import an export."""
+"""`pneumoctl results`: export the results in the stack's store, import an export, erase results."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +10,14 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.results import archive, transfer
+from pneumoctl.results import archive, erasure, import_report, transfer
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
-app = typer.Typer(name="results", help="Export the stored results; import an export.", rich_markup_mode=None)
+app = typer.Typer(name="results", help="Export, import and erase stored results.", rich_markup_mode=None)
 
 Export = Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="A name that ends with .tar is one file.")]
 
@@ -67,12 +69,14 @@ def import_(
 
     The export is verified as a whole before anything is stored: its digests, and the seal of each result. Results that
     another stack sealed are sealed anew with this stack's key, once their own seal was verified. A stored result is
-    never replaced, unless it is damaged, so that importing twice changes nothing.
+    never replaced, unless it is damaged, so that importing twice changes nothing. Results that were erased since the
+    export come back; the question names them, and so does the report. Results older than the setting retention_days
+    are not added.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     manifest = archive.verify(place)
     addition = f"{transfer.described(manifest.counts)} to the store of stack {stack.name}"
-    if not yes and not console.ask(f"Add {addition}?"):
+    if not yes and not console.ask(f"Add {addition}?{_comes_back(invocation, place)}"):
         raise PneumoError(f"cancelled: nothing was imported; it would add {addition}", "answer y, or give --yes")
     with stack.locked("results import"), audit.recorded(stack, "results import", {}) as act:
         with target(*invocation).results() as store:
@@ -81,14 +85,58 @@ def import_(
             done = transfer.restore(stack, store, place, mac_keys)
             console.idle()
         act.changed = [
-            f"{name}: {number}"
-            for name, number in done.items()
-            if number and name not in ("present", "kept", "damaged")
+            f"{name}: {number}" for name, number in done.items() if number and name in ("added", "repaired", "reviews")
         ]
     console.result({"stack": stack.name, "path": place, **done})
     added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
     before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
     console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
-    if lost := transfer.without_picture(done):
-        console.warn(lost)
+    for warning in import_report.warnings(done):
+        console.warn(warning)
     return 0
+
+
+def _comes_back(invocation: Invocation, export: Path) -> str:
+    """The erased results that an import would bring back, for its question."""
+    with target(*invocation).results() as store:
+        back = sorted(erasure.erased(store) & archive.result_ids(export))
+    return f" {counted(len(back), 'result')} that had been erased would come back: {', '.join(back)}." if back else ""
+
+
+@app.command()
+@on_stack()
+def erase(
+    invocation: Invocation,
+    ids: Annotated[list[str], typer.Argument(metavar="ID..", help="Ids of results: 32 digits of 0-9 and a-f.")],
+    yes: Yes = False,
+) -> int:
+    """Erase results with their pictures, heat maps and reviews.
+
+    This cannot be undone. The stack goes on serving, and an export or backup that is made later does not hold them.
+    Earlier ones still do. Erasing an erased result again changes nothing.
+
+    Exit codes: 6 some of the ids are of no result; the others are erased. 1 none of them is of a result.
+    """
+    stack, wanted = invocation.stack, erasure.checked(ids)
+    what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
+    if not yes and not console.ask(f"Erase {what}? This cannot be undone."):
+        raise PneumoError(f"cancelled: nothing was erased; it would erase {what}", "answer y, or give --yes")
+    with stack.locked("results erase"), audit.recorded(stack, "results erase", {}) as act:
+        with target(*invocation).results() as store:
+            act.begin(audit.plan_digest(wanted))
+            done = erasure.erase(store, wanted)
+        act.changed = [f"erased {identifier}" for identifier in done.erased]
+        if len(done.unknown) == len(wanted):
+            raise _unknown(done.unknown)
+        act.code = Exit.PARTLY if done.unknown else Exit.DONE
+    console.result({"stack": stack.name, **asdict(done)})
+    before = f"; {len(done.before)} erased before" if done.before else ""
+    console.text(f"{counted(len(done.erased), 'result')} erased{before}")
+    if done.unknown:
+        console.warn(_unknown(done.unknown).message)
+    return act.code
+
+
+def _unknown(ids: Sequence[str]) -> PneumoError:
+    message = f"no result has the id {', '.join(ids)}: it never existed, or it has expired"
+    return PneumoError(message, "copy the id from the page of the result, under Details", unknown=list(ids))

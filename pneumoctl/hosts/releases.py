@@ -20,6 +20,7 @@ from pneumoctl.plan.steps import (
     tree_matches,
 )
 from pneumoctl.stack.inventory import Host
+from pneumoctl.stack.settings import erases
 
 KINDS = {"app": "api", "web": "web"}  # role -> kind of its releases
 REDIS = "redis"  # id of the step that configures Redis, which every API needs
@@ -183,7 +184,7 @@ def _serve(desired: DesiredState, host: Host, after: tuple[str, ...]) -> Step:
     port = (host.services or {})["api" if kind == "api" else "ui"]
     ready = answers(f"http://{host.address}:{port}/readyz", f"{unit}.service")
     step = Step(
-        SERVE[host.role].format(host.name),
+        SERVE[host.role].format(host.name) + (erases(desired.settings) if kind == "api" else ""),
         (host.name,),
         (*files, *links, *manage),
         validate=(_units(unit), _check(desired, host)),

@@ -9,9 +9,10 @@ from pneumoctl.stack.inventory import Host
 
 SERVICES = {"app": "api", "web": "ui"}  # role -> service in the inventory
 API_WORKERS = 2  # of at most 600 MB each, beside Redis
-THREADS = {"app": 64, "web": 64}
 # Uploads that wait or run in a worker before further ones are refused: enough for 20 per second during a restart.
 MAX_PENDING = {"app": 48, "web": 48}
+MAX_READS = 32  # other requests of the page that wait for the API before further ones are refused
+THREADS = {"app": 64, "web": 96}  # more than wait at the same time: the others answer health probes
 
 
 def files(desired: DesiredState, host: Host) -> tuple[Put, ...]:
@@ -52,6 +53,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
             redis_socket=None,
             bundle=f"{ROOT}/model/current",
             outside_use=desired.settings.outside_use,
+            retention_days=desired.settings.retention_days,
             threads=1,
             metrics="/run/pneumoctl-api/metrics",
             code=f"{ROOT}/api/current",
@@ -62,6 +64,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         "env/ui.env",
         api_url=",".join(apis),
         api_socket=None,
+        max_reads=MAX_READS,
         trusted_hosts=(*nginx.server_names(desired), host.address),
         code=f"{ROOT}/web/current",
         **shared,

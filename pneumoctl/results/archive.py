@@ -188,6 +188,21 @@ def open_private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
+def result_ids(path: Path) -> set[str]:
+    """The ids of the results in a verified export. Raises PneumoError if it was changed after it was made."""
+    try:
+        return {str(json.loads(line)["id"]) for line in _sealed(path).splitlines()}
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(path, f"{SEALED} cannot be read") from error
+
+
+def _sealed(path: Path) -> bytes:
+    if path.is_dir():
+        return (path / SEALED).read_bytes()
+    with tarfile.open(path, "r:") as packed, packed.extractfile(SEALED) or BytesIO() as content:
+        return content.read()
+
+
 def write_for_import(path: Path, out: IO[bytes]) -> int:
     """Write the tar that an import needs, of a verified export; returns its size."""
     if path.is_file():

@@ -9,16 +9,20 @@ _RUN_FROM_STDIN = f"""{memory_program.PRELUDE}import runpy
 module = sys.argv[2]
 sys.argv = [module, *sys.argv[3:]]
 runpy.run_module(module, run_name="__main__", alter_sys=True)"""
-# What the two programs import; beyond that they need the package `redis`, which the API's environment has. The
+# What the programs import; beyond that they need the package `redis`, which the API's environment has. The
 # packages' own __init__ are left out: they would import the whole API.
+_STORAGE = (
+    *("connection", "erasure", "errors", "keys", "listing", "records", "retention", "seal", "store", "store_copy"),
+    *("transactions", "usage"),
+)
 _SOURCES = {
     "webapp": (
-        *("documents.py", "environment.py", "api/export.py", "api/restore.py", "api/settings.py"),
-        *(f"api/storage/{name}.py" for name in ("errors", "keys", "listing", "records", "seal", "store", "store_copy")),
+        *("documents.py", "environment.py", "api/erase.py", "api/export.py", "api/restore.py", "api/settings.py"),
+        *(f"api/storage/{name}.py" for name in _STORAGE),
     ),
     "model": ("operating_points_section.py", "schema.py", "serving/prediction.py"),
 }
-EXPORT, RESTORE = "webapp.api.export", "webapp.api.restore"
+ERASE, EXPORT, RESTORE = "webapp.api.erase", "webapp.api.export", "webapp.api.restore"
 
 
 def options(module: str, *arguments: str) -> tuple[str, ...]:

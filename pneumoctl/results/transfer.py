@@ -71,12 +71,13 @@ def described(counts: Mapping[str, int]) -> str:
 
 def count(store: ResultStore) -> Summary:
     """What the store holds now."""
-    document = json.loads(_run(store, program.EXPORT, ("--count",)))
+    document = json.loads(run(store, program.EXPORT, ("--count",)))
     contents, size = document.pop("contents"), document.pop("bytes")
     return Summary(document, contents, size=size)
 
 
-def _run(store: ResultStore, module: str, arguments: Sequence[str], stdin: Iterable[bytes] = ()) -> bytes:
+def run(store: ResultStore, module: str, arguments: Sequence[str] = (), stdin: Iterable[bytes] = ()) -> bytes:
+    """What a program beside the store writes to stdout. Raises PneumoError."""
     out = BytesIO()
     options = program.options(module, *arguments)
     code, stderr = store.run(options, chain((program.archive(),), stdin), out)
@@ -132,8 +133,10 @@ def with_keys(stack: Stack, manifest: Manifest, path: Path) -> Summary:
     return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys), path=path)
 
 
-def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, int]:
-    """Import an export; returns how many results were added, repaired, present and kept, and how many reviews added.
+def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, Any]:
+    """Import an export; returns how many results were added, repaired, present, kept and expired, and reviews added.
+
+    `brought_back`: the ids of those that had been erased.
 
     Importing it again changes nothing, and a stored result is never replaced. Raises PneumoError with nothing stored
     if a file of the export is damaged or a seal does not match.
@@ -145,7 +148,8 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
         try:
-            answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+            parts = chain((order,), archive.parts(spool))
+            answer: dict[str, Any] = json.loads(run(store, program.RESTORE, stdin=parts))
         except _Refused as error:
             message = f"the export {path} was changed after it was made, so nothing was imported: {error.message}"
             raise PneumoError(message, archive.ANOTHER) from error
@@ -153,12 +157,6 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         if awaited.resolve() == path.resolve():
             forget_wanted(stack, awaited)
     return answer
-
-
-def without_picture(done: Mapping[str, int]) -> str:
-    """A warning about imported results whose picture was damaged; empty if there are none."""
-    number = done.get("damaged", 0)
-    return f"{counted(number, 'result')} without picture: it was damaged before the export" if number else ""
 
 
 def want_import(stack: Stack, path: Path, contents: str) -> None:
@@ -171,7 +169,7 @@ def want_import(stack: Stack, path: Path, contents: str) -> None:
         stack.write(WANTED, {"exports": {**before, str(path): contents}})
 
 
-def import_wanted(stack: Stack, store: ResultStore, path: Path) -> dict[str, int]:
+def import_wanted(stack: Stack, store: ResultStore, path: Path) -> dict[str, Any]:
     """Import an export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
     done = restore(stack, store, path)
     forget_wanted(stack, path)

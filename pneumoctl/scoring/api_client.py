@@ -137,6 +137,7 @@ def _hint(status: int) -> str:
         413: "raise max_upload_mb, or predict without --remote",
         429: "the stack is busy: use fewer --jobs, or retry later",
         503: "pneumoctl status",
+        507: "pneumoctl status",
     }.get(status, "pneumoctl logs")
 
 

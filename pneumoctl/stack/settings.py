@@ -61,8 +61,13 @@ class Settings:
     )
     redis_memory_mb: int = _setting(
         1024,
-        "Memory limit for stored results (MB); uploads are refused when it is reached.",
+        "Memory limit for stored results (MB): 1024 hold some 11,000 films. Uploads are refused when it is reached.",
         Check("16 or more", lambda number: number >= 16),
+    )
+    retention_days: int = _setting(
+        0,
+        "Days after which a result is erased for good, with its picture and reviews; 0: results are kept for ever.",
+        between(0, 36500),
     )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
     outside_use: str = _setting(
@@ -126,6 +131,11 @@ class Settings:
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now.", BUCKET
     )
+
+
+def erases(settings: Settings) -> str:
+    """What the API erases, for the title of the step that starts it: whoever sets or lowers it must see that."""
+    return f" (erases results older than {settings.retention_days} days)" if settings.retention_days else ""
 
 
 def gpu_choices(settings: Settings) -> tuple[str, ...]:

@@ -157,6 +157,24 @@ def test_the_page_works_without_scripts(stack: Stack, scriptless, pictures: list
         stack.redis.start()
 
 
+def test_a_result_is_erased_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
+    page = scriptless.new_page()
+    assess(page, stack, pictures[:1])
+    page.wait_for_url("**/results?*")
+    page.locator("article a.file").click()
+    address = page.url
+    page.get_by_text("Details", exact=True).click()
+    page.get_by_role("link", name="Erase this result").click()
+    page.get_by_role("link", name="Keep it").click()
+    assert page.url == address
+    page.goto(f"{address}/erase")
+    page.get_by_role("button", name="Erase for good").click()
+    assert page.get_by_role("heading", name="The result was erased").is_visible()
+    page.goto(address)
+    assert "This result was erased" in page.get_by_role("alert").inner_text()
+    assert page.locator(FINDINGS).count() == 0
+
+
 def test_dropped_files_are_selected_and_limited(stack: Stack, watched: Watched):
     page = watched.page
     page.goto(stack.ui.url)
@@ -199,14 +217,18 @@ def test_pages_fit_the_screen_and_are_readable(stack: Stack, browser: Browser, p
     assess(page, stack, pictures)
     page.wait_for_url("**/results?*")
     pages = {"results": page.url, "home": stack.ui.url, "list": f"{stack.ui.url}/predictions"}
-    detail = page.locator("article a.file").first.get_attribute("href")
-    pages |= {"detail": f"{stack.ui.url}{detail}?heatmap=1", "error": f"{stack.ui.url}/results?id=none"}
+    first, second = (page.locator("article a.file").nth(number).get_attribute("href") for number in range(2))
+    stack.redis.client().delete(f"pneumo:1:image:{second[-32:]}")
+    pages |= {"detail": f"{stack.ui.url}{first}?heatmap=1", "error": f"{stack.ui.url}/results?id=none"}
+    pages |= {"lost": f"{stack.ui.url}{second}", "erase": f"{stack.ui.url}{first}/erase"}
     for name, address in pages.items():
         page.goto(address)
         shoot(page, f"{name}-{device}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
         poor = page.evaluate(CONTRAST)
         assert poor == [], f"{name}: too little contrast (WCAG 2 AA, 4.5:1)"
+    page.goto(f"{stack.ui.url}{second}/erase")  # the next run assesses the same picture: it is stored anew
+    page.get_by_role("button", name="Erase for good").click()
     context.close()
 
 

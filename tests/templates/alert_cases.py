@@ -135,8 +135,14 @@ FIRES = {
             "90 %",
             redis(memory_used_bytes="90x60", memory_max_bytes="100x60"),
             labels=REDIS,
-            summary="Redis on app-0 uses 90% of its memory limit",
-        )
+            summary="the store on app-0 is 90% full",
+        ),
+        Case(
+            "80 %, as `status` and the page say, too",
+            redis(memory_used_bytes="80x60", memory_max_bytes="100x60"),
+            labels=REDIS,
+            summary="the store on app-0 is 80% full",
+        ),
     ],
     "RedisCannotWrite": [
         Case(
@@ -198,6 +204,7 @@ SILENT = {
     "RequestsFail": [
         Case("one in a hundred", {HTTP % 201: "0+99x60", HTTP % 500: "0+1x60"}),
         Case("it is too busy, and says so", {HTTP % 201: "0+50x60", HTTP % 503: "0+50x60"}),
+        Case("its store is full, and it says so", {HTTP % 201: "0+50x60", HTTP % 507: "0+50x60"}),
         Case("others send nonsense", {HTTP % 400: "0+50x60", HTTP % 401: "0+50x60"}),
         Case("nobody asks", {HTTP % 201: "7x60"}),
         Case("it says that it is not ready", {READY: "0+50x60"}),
@@ -225,7 +232,7 @@ SILENT = {
     ],
     "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
     "RedisMemoryNearLimit": [
-        Case("half", redis(memory_used_bytes="50x60", memory_max_bytes="100x60")),
+        Case("79 %", redis(memory_used_bytes="79x60", memory_max_bytes="100x60")),
         Case("it has no limit", redis(memory_used_bytes="50x60", memory_max_bytes="0x60")),
     ],
     "RedisCannotWrite": [Case("it can", redis(aof_last_write_status="1x60", aof_last_bgrewrite_status="1x60"))],

@@ -162,11 +162,14 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
         "/meier-anna-1950.dcm",
         "/static/style.css",
         "/",
+        f"/predictions/{IDENTIFIER}/erase",
+        "/erased",
     ):
         front.ask(path)
-    lines = front.logged(6)
+    lines = front.logged(8)
     routes = [line.split()[3] for line in lines]
-    assert routes == ["/predictions/ID/image.png", "/results", "/predictions/ID", "other", "/static", "/"]
+    assert routes[:6] == ["/predictions/ID/image.png", "/results", "/predictions/ID", "other", "/static", "/"]
+    assert routes[6:] == ["/predictions/ID/erase", "/erased"]
     assert all(
         re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", line) for line in lines
     )

@@ -46,7 +46,8 @@ FORBIDDEN = [
     "MIGRATE 192.0.2.1 6379 pneumo:1:record:x 0 1000",
     "GET another",
     "SET another x",
-    "DEL pneumo:1:record:x",
+    "DEL another",
+    "UNLINK pneumo:1:record:x",
     "RENAME pneumo:1:record:x pneumo:1:record:y",
     "SWAPDB 0 1",
     "MODULE LIST",
@@ -117,6 +118,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     api_store.add_feedback(stored.id, {"label": "unsure"})
     assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
     assert list(api_store.ids()) == [stored.id]
+    assert api_store.eraser.erase(stored.id) == "erased"
     assert (used(server), refused(server)) == (granted("api"), [])
 
 

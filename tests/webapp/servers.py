@@ -169,4 +169,5 @@ def api_environment(redis_port: int, bundle: Path) -> dict[str, str]:
 
 def ui_environment(api_url: str) -> dict[str, str]:
     """The page's environment as the rendered file gives it."""
-    return {"API_URL": api_url, "API_TOKEN": TOKEN, "TRUSTED_HOSTS": "127.0.0.1,localhost", "API_TIMEOUT": "20"}
+    limits = {"API_TIMEOUT": "20", "API_READ_TIMEOUT": "20"}  # a busy machine may take longer than the 3 s of a read
+    return {"API_URL": api_url, "API_TOKEN": TOKEN, "TRUSTED_HOSTS": "127.0.0.1,localhost", **limits}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Flask, Response
 
 from webapp import access_log, requests
-from webapp.api import health, problems
+from webapp.api import expiry, health, problems
 from webapp.api.services import Services, attach
 from webapp.api.settings import ApiSettings
 from webapp.api.views import api
@@ -36,6 +36,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
+    app.extensions["expiry"] = expiry.start(services)
     return app
 
 

@@ -2,7 +2,8 @@
 
 The archive holds, for people, results.jsonl, feedback.jsonl and images/; for an import, sealed.jsonl with the records
 and reviews as they are stored; damaged/ with the bytes of what failed its integrity check; and as its last member
-manifest.json with the counts and the digest of every other member. An archive without a manifest is incomplete.
+manifest.json with the counts, the ids of erased results and the digest of every other member. An archive without a
+manifest is incomplete.
 """
 
 import argparse
@@ -84,6 +85,7 @@ def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
         "counts": {name: counts[name] for name in ("results", "pictures", "reviews", "damaged")},
         "keys": dict(keys),
         "contents": contents.hexdigest(),
+        "erased": sorted(set(store.eraser.erased()).difference(store.ids())),
         "files": archive.files,
     }
     archive.write(MANIFEST, io.BytesIO(json.dumps(manifest, indent=1).encode()))

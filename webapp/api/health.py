@@ -63,11 +63,23 @@ def check_known_picture(services: Services) -> None:
         raise OutOfBand(f"the known picture scores {measured:.4f}, not {expected:.4f} within {tolerance}")
 
 
+def check_store(services: Services) -> None:
+    """Raises StoreUnavailable unless uploads can be stored; notes how full the store is."""
+    services.metrics.store_usage = None
+    services.metrics.store_usage = services.store.usage()
+    services.store.probe()
+
+
+def _store_warning(services: Services) -> str | None:
+    usage = services.metrics.store_usage
+    return None if usage is None else usage.warning
+
+
 def blueprint(services: Services) -> Blueprint:
     """The routes for the services of one app."""
     health = Blueprint("health", __name__)
     count = services.metrics.checked
-    store = CachedCheck(_STORE_SECONDS, services.store.probe, lambda ok: count("store", ok))
+    store = CachedCheck(_STORE_SECONDS, lambda: check_store(services), lambda ok: count("store", ok))
     known_picture = CachedCheck(
         _MODEL_SECONDS, lambda: check_known_picture(services), lambda ok: count("known_picture", ok)
     )
@@ -79,7 +91,7 @@ def blueprint(services: Services) -> Blueprint:
     @health.get("/readyz")
     def readyz() -> tuple[Response, int]:
         checks: Checks = {
-            "store": _row(store.fault()),
+            "store": {**_row(store.fault()), "warning": _store_warning(services)},
             "known_picture": _row(known_picture.fault()),
             "model": {
                 "ok": True,

@@ -19,6 +19,8 @@ _TYPES = {
     "Created": documents.Created,
     "PartlyCreated": documents.PartlyCreated,
     "Page": documents.Page,
+    "Availability": documents.Availability,
+    "Pictures": documents.Pictures,
     "NewFeedback": documents.NewFeedback,
     "Feedback": documents.Feedback,
     "FeedbackList": documents.FeedbackList,

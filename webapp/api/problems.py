@@ -8,12 +8,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
-from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
+from webapp.api.storage.errors import Damaged, Missing, PictureDamaged, StoreFull, StoreUnavailable
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id
 
 TYPE = "urn:pneumoctl:problem:"
 RETRY_AFTER = 5  # seconds; enough for a supervisor to restart Redis, or for a burst to be worked off
+_STORE_FULL = (
+    "The store is full, so nothing was stored and there is no result. Trying again does not help: results have to be "
+    "erased, or the settings redis_memory_mb or retention_days changed. `pneumoctl status` says how."
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +62,16 @@ def problem(error: Exception) -> Problem:
             return error
         case Busy():
             return Problem(503, "busy", "Too many pictures are being processed. Try again shortly.", error.retry_after)
+        case StoreFull():
+            log.error("request %s: store: %s", request_id(), error)
+            return Problem(507, "store-full", _STORE_FULL)
         case StoreUnavailable():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(503, "store-unavailable", "Results cannot be stored or read at the moment.", RETRY_AFTER)
+        case PictureDamaged():
+            log.error("request %s: damaged: %s", request_id(), error)
+            detail = "The stored picture is lost or damaged, so it is not shown. The result itself is intact."
+            return Problem(500, "picture-damaged", detail)
         case Damaged():
             log.error("request %s: damaged: %s", request_id(), error)
             return Problem(500, "record-damaged", "The record is damaged: its integrity check failed. It is not shown.")

@@ -8,6 +8,7 @@ reason of a failure.
 
 import io
 import json
+import re
 import sys
 import tarfile
 import tempfile
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import IO, Any
 
 from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
 from webapp.api.settings import StoreSettings
@@ -27,6 +28,7 @@ from webapp.environment import Environment, EnvironmentInvalid
 REFUSED = 65  # exit code: the archive is damaged, or was changed after it was made
 _CHUNK = 1 << 20
 _SIGN = 100  # results after which a sign of life is given
+_ID = re.compile(r"[0-9a-f]{32}")
 _PICTURE = "picture"  # its name in Verified.damaged
 
 
@@ -51,11 +53,12 @@ class _Members:
 
 def restore(
     store: StoreCopy, own: Seal, archive: tarfile.TarFile, sign: Callable[[], object] = lambda: None
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more.
 
-    A result whose picture was damaged before the export has none in the archive, and is added without it. `sign`:
-    called every _SIGN results.
+    Returns the counts, and in `brought_back` the ids of added results that had been erased. A result that has expired
+    is not added. A result whose picture was damaged before the export has none in the archive, and is added without
+    it. `sign`: called every _SIGN results.
     """
     members = _Members(archive, {member.name: member for member in archive.getmembers()})
     manifest = json.loads(members.read(MANIFEST))
@@ -73,10 +76,15 @@ def restore(
             f"{broken} of {results} results ({expected} were exported) are not as they were sealed, "
             "or were sealed with a key that is not known here"
         )
-    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0, damaged=without)
+    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0, damaged=without, expired=0)
+    erased, brought_back = set(store.eraser.erased()), []
     for item in _items(members, sign):
-        counts.update(store.add(item, own))
-    return dict(counts)
+        done = store.add(item, own)
+        counts.update(done)
+        if done["added"] and item.id in erased:
+            brought_back.append(item.id)
+    store.eraser.note(set(filter(_ID.fullmatch, manifest.get("erased", ()))).difference(store.ids()))
+    return {**counts, "brought_back": brought_back}
 
 
 def _items(members: _Members, sign: Callable[[], object]) -> Iterator[Item]:

@@ -18,10 +18,13 @@ class StoreSettings:
     password: str
     mac_key: bytes
     mac_keys_previous: tuple[bytes, ...] = ()
+    retention_days: int = 0
 
     @classmethod
     def read(cls, environment: Environment) -> "StoreSettings":
         """Read REDIS_HOST, REDIS_PORT, REDIS_SOCKET, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
+
+        RETENTION_DAYS: days after which a result is erased; 0: results are kept for ever.
 
         REDIS_SOCKET is preferred to host and port: any program can take a port that Redis left.
         New records are sealed with MAC_KEY; records sealed with a previous key can still be read.
@@ -34,6 +37,7 @@ class StoreSettings:
             password=environment.text("REDIS_PASSWORD"),
             mac_key=environment.key("MAC_KEY"),
             mac_keys_previous=environment.keys("MAC_KEYS_PREVIOUS"),
+            retention_days=environment.number("RETENTION_DAYS", 0, 0, 36500),
         )
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from model.schema import Invalid, checked
-from webapp.api import intake, openapi
+from webapp.api import intake, openapi, pictures
 from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
@@ -94,10 +94,22 @@ def show(identifier: str) -> Response:
     return response
 
 
+@api.delete(_PATH)
+def erase(identifier: str) -> tuple[str, int]:
+    """Erase a result with its picture, heat map and reviews; also 204 if it was erased before."""
+    outcome = services().store.eraser.erase(identifier)
+    if outcome == "unknown":
+        services().store.get(identifier)  # says why there is none
+    if outcome == "erased":
+        services().metrics.erased("request", 1)
+    return "", HTTPStatus.NO_CONTENT
+
+
 @api.get(_PATH + "/image.png")
 def picture(identifier: str) -> Response:
     """The picture that was assessed, grey and at most 1024 pixels wide or high."""
-    return Response(to_png(decode(services().store.picture(identifier))), mimetype="image/png")
+    store = services().store
+    return Response(to_png(decode(pictures.picture(store, store.get(identifier)))), mimetype="image/png")
 
 
 @api.get(_PATH + "/heatmap.png")
@@ -110,14 +122,19 @@ def heatmap(identifier: str) -> Response:
 
 def _make_heatmap(record: Record) -> bytes:
     current = services()
-    if record.prediction["finding"] is None:
-        raise Problem(404, "no-heatmap", "The picture was not assessed, so there is no heat map.")
-    if record.prediction["model"]["version"] != current.scorer.version:
-        raise Problem(409, "model-changed", "Another model made this prediction; this one cannot explain it.")
+    if (impossible := pictures.no_heatmap(current.scorer, record.prediction)) is not None:
+        raise impossible
+    content = pictures.picture(current.store, record)
     with current.uploads.slot(), current.scoring.slot(current.settings.max_wait), current.metrics.stage("heatmap"):
-        png = current.scorer.heatmap(current.store.picture(record.id))
+        png = current.scorer.heatmap(content)
     current.store.cache_heatmap(record.id, png)
     return png
+
+
+@api.get(_PATH + "/pictures")
+def available(identifier: str) -> Response:
+    """Whether the result has a picture and can have a heat map, and if not, why."""
+    return jsonify(pictures.pictures(services().store, services().scorer, identifier))
 
 
 @api.get(_PATH + "/feedback")

@@ -14,6 +14,7 @@ from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
 from webapp.ui.metrics import Metrics
 from webapp.ui.settings import UiSettings
+from webapp.ui.transport import Transport
 from webapp.ui.views import Backend, pages
 from webapp.upload import UploadRequest
 
@@ -35,8 +36,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     _configure_templates(app, settings)
     metrics = Metrics()
-    client = ApiClient(settings.api_urls, settings.token, settings.timeout, metrics.failed, socket=settings.api_socket)
-    app.extensions["pneumo"] = Backend(client, ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
+    api = Transport(settings.api_urls, settings.token, settings.limits, metrics.failed, socket=settings.api_socket)
+    app.extensions["pneumo"] = Backend(ApiClient(api), ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
     requests.register(app, metrics.requests.answered)
     guard.install(app)
     errors.register(app)

@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityEr
 
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected
-from webapp.ui.client import ApiError
+from webapp.ui.transport import ApiError
 
 log = logging.getLogger(__name__)
 _PARAMETERS = {"id", "order", "finding", "cursor", "heatmap"}

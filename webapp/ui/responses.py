@@ -9,7 +9,7 @@ from typing import Any
 
 from model.schema import Invalid, checked
 from model.serving.prediction import Prediction, checked_prediction, current
-from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Problem
+from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Pictures, Problem, Readiness
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,20 @@ def feedback(value: object) -> list[Feedback]:
     """The feedback on a prediction; raises Invalid."""
     entries: FeedbackList = checked(value, FeedbackList)
     return entries["feedback"]
+
+
+def pictures(value: object) -> Pictures:
+    """Whether a prediction has a picture and can have a heat map; raises Invalid."""
+    answer: Pictures = checked(value, Pictures)
+    return answer
+
+
+def notice(value: object) -> str | None:
+    """What the API's readiness says of its store: why nothing can be stored, or a warning; raises Invalid."""
+    store = checked(value, Readiness)["checks"]["store"]
+    if not store["ok"]:
+        return f"Uploads cannot be stored: {store['fault']}"
+    return store.get("warning")
 
 
 def _current_answer(value: object) -> object:

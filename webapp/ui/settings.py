@@ -7,6 +7,15 @@ from webapp.environment import Environment
 
 
 @dataclass(frozen=True)
+class ApiLimits:
+    """How long the page waits for the API (seconds), and how many requests that are no upload wait at the same time."""
+
+    upload_seconds: float = 60.0
+    read_seconds: float = 3.0
+    max_reads: int = 32
+
+
+@dataclass(frozen=True)
 class UiSettings:
     """All settings of the page; sizes in bytes, times in seconds."""
 
@@ -15,7 +24,7 @@ class UiSettings:
     upload_bytes: int
     max_pending: int
     trusted_hosts: list[str]
-    timeout: float
+    limits: ApiLimits
     api_socket: Path | None
 
     @classmethod
@@ -27,7 +36,10 @@ class UiSettings:
         MAX_UPLOAD_MB: size of all files of a request.
         MAX_PENDING: uploads that a worker accepts at the same time.
         TRUSTED_HOSTS: host names by which people reach the page, separated by commas.
-        API_TIMEOUT: how long the page waits for the API.
+        API_TIMEOUT: how long the page waits for the API at each read of the response to an upload.
+        API_READ_TIMEOUT: how long it waits for the whole response to any other request.
+        MAX_READS: such requests that wait for the API at the same time. The server needs more threads than this and
+        MAX_PENDING together, so that it can still answer health probes and reject further requests.
         """
         api_socket = environment.text("API_SOCKET", "")
         return cls(
@@ -36,6 +48,10 @@ class UiSettings:
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
             max_pending=environment.number("MAX_PENDING", 8, 1, 1024),
             trusted_hosts=environment.list_of("TRUSTED_HOSTS", "127.0.0.1,localhost,[::1]"),
-            timeout=environment.number("API_TIMEOUT", 60.0, 0.1, 600.0),
+            limits=ApiLimits(
+                upload_seconds=environment.number("API_TIMEOUT", 60.0, 0.1, 600.0),
+                read_seconds=environment.number("API_READ_TIMEOUT", 3.0, 0.1, 600.0),
+                max_reads=environment.number("MAX_READS", 32, 1, 1024),
+            ),
             api_socket=Path(api_socket) if api_socket else None,
         )

@@ -19,11 +19,12 @@ from werkzeug.exceptions import BadRequest
 from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
 from webapp.requests import PROBE_HEADER, is_identifier
-from webapp.ui import errors
-from webapp.ui.client import ApiClient, ApiError
+from webapp.ui import beside, errors
+from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
 from webapp.ui.metrics import Metrics
 from webapp.ui.responses import Failure, ResultPage, UploadResult
+from webapp.ui.transport import ApiError
 
 pages = Blueprint("pages", __name__)
 _PAGE_SIZE = 20  # results; the API accepts as many files in one request
@@ -58,8 +59,8 @@ def home() -> Response:
     try:
         latest = backend().api.page("time", "all", None, _LATEST, g.request_id)
     except ApiError as error:  # the form stays usable while the list is not available
-        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url())
-    return _page("home.html", latest=latest, error=None, again=None)
+        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url(), notice=None)
+    return _page("home.html", latest=latest, error=None, again=None, notice=backend().api.notice(g.request_id))
 
 
 @pages.post("/predictions")
@@ -83,7 +84,7 @@ def _partial_result(result: UploadResult) -> Response:
     if wants_json():
         failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
         return _json({"predictions": result.predictions, "errors": failed_files}, 207)
-    shown = [(each, False) for each in result.predictions]
+    shown = list(zip(result.predictions, beside.pictures(backend().api, result.predictions), strict=True))
     return _page("results.html", 207, shown=shown, failures=result.failures, again=None)
 
 
@@ -93,15 +94,16 @@ def results() -> Response:
     identifiers = list(dict.fromkeys(request.args.getlist("id")))
     if not 1 <= len(identifiers) <= _PAGE_SIZE or not all(map(is_identifier, identifiers)):
         raise BadRequest("The address does not contain the ids of results.")
-    shown, failures, status = [], [], 200
+    found, failures, status = [], [], 200
     for identifier in identifiers:
         try:
-            shown.append(backend().api.show(identifier, g.request_id))
+            found.append(backend().api.show(identifier, g.request_id))
         except ApiError as error:
             if error.status in (429, 503, 504):  # the others would fail, too, and slowly
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status
+    shown = list(zip(found, beside.pictures(backend().api, found), strict=True))
     return _page("results.html", status, shown=shown, failures=failures, again=retry_url() if failures else None)
 
 
@@ -125,12 +127,13 @@ def _list_document(page: ResultPage) -> dict[str, object]:
 @pages.get(_PATH)
 def show(identifier: str) -> Response:
     """One stored prediction."""
-    document, has_picture = backend().api.show(identifier, g.request_id)
+    document = backend().api.show(identifier, g.request_id)
     if wants_json():
         return _json(document, 200)
-    entries = backend().api.feedback(identifier, g.request_id)
-    heatmap = request.args.get("heatmap") == "1" and document["finding"] is not None
-    return _page("detail.html", document=document, has_picture=has_picture, feedback=entries, heatmap=heatmap)
+    (pictures,) = beside.pictures(backend().api, [document])
+    reviews = beside.reviews(backend().api, identifier)
+    heatmap = request.args.get("heatmap") == "1" and pictures["heatmap"]["available"]
+    return _page("detail.html", document=document, pictures=pictures, reviews=reviews, heatmap=heatmap)
 
 
 @pages.get(_PATH + "/image.png", defaults={"name": "image.png"}, endpoint="image")
@@ -146,6 +149,31 @@ def feedback(identifier: str) -> Response:
     label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
     backend().api.add_feedback(identifier, label, comment, g.request_id)
     return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback"), 303)
+
+
+@pages.get(_PATH + "/erase")
+def confirm_erasure(identifier: str) -> Response:
+    """Ask before a result is erased; also one whose record is damaged."""
+    try:
+        name = backend().api.show(identifier, g.request_id)["file"]
+    except ApiError as error:
+        if error.status in (404, 503, 504):
+            raise
+        name = None
+    return _page("erase.html", identifier=identifier, name=name)
+
+
+@pages.post(_PATH + "/erase")
+def erase(identifier: str) -> Response:
+    """Erase a result, then redirect, so that a reload does not ask again."""
+    backend().api.erase(identifier, g.request_id)
+    return redirect(url_for("pages.erased"), 303)
+
+
+@pages.get("/erased")
+def erased() -> Response:
+    """Say that a result was erased."""
+    return _page("erased.html")
 
 
 @pages.get("/livez")

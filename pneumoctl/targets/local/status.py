@@ -6,7 +6,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import faults, unfinished_teardown
+from pneumoctl.targets.common import faults, store_space, unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.targets.common.ready import ready, reason
 from pneumoctl.targets.local import preflight, processes, service_states
@@ -64,6 +64,8 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
         yield from _of_services(document["services"], working)
         if not page_ready and not working:
             yield _not_ready(document)
+        elif said := store_space.warning(document["api"]):
+            yield Fault("redis", said, store_space.REMEDY)
     if document["disk_free_mb"] < preflight.DISK_MB:
         free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"
         yield Fault("", free, "free some, then: pneumoctl status")
@@ -74,7 +76,8 @@ def _not_ready(document: Mapping[str, Any]) -> Fault:
     """Which of the two is not ready; the page is not if the API is not."""
     api = document["api"]
     name, answer = ("web page", document["page"]) if api.get("status") == "ready" else ("API", api)
-    return Fault("", f"the {name} is not ready: {reason(answer)}", "pneumoctl logs")
+    remedy = store_space.REMEDY if store_space.warning(api) else "pneumoctl logs"
+    return Fault("", f"the {name} is not ready: {reason(answer)}", remedy)
 
 
 def _teardown(document: Mapping[str, Any]) -> Iterator[Fault]:

@@ -19,12 +19,15 @@ from pneumoctl.plan.steps import (
     stamped,
     tree_matches,
 )
+from pneumoctl.stack.settings import erases
 from pneumoctl.targets.local import service_states, supervisor
 from pneumoctl.targets.local.desired import LocalDesiredState
 
 PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
-THREADS = MAX_PENDING + 8  # the others answer health probes while all uploads run
+UI_PENDING = MAX_PENDING // 2
+UI_READS = 32  # other requests of the page that wait for the API; more are answered with 503
+THREADS = {"api": MAX_PENDING + 8, "ui": UI_PENDING + UI_READS + 8}  # 8 answer health probes while all others wait
 STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
 
 
@@ -92,7 +95,7 @@ def _gunicorn(desired: LocalDesiredState, name: str, port: int, workers: int, *m
         *more,
         f"--workers={workers}",
         "--worker-class=gthread",
-        f"--threads={THREADS}",
+        f"--threads={THREADS[name]}",
         "--timeout=120",
         "--graceful-timeout=30",
         "--no-control-socket",  # its default path is the same for all gunicorns of a user
@@ -151,6 +154,7 @@ def _api(desired: LocalDesiredState) -> Step:
             redis_socket=layout.redis_socket,
             bundle=desired.model,
             outside_use=desired.settings.outside_use,
+            retention_days=desired.settings.retention_days,
             max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING,
             threads=desired.threads,
@@ -167,7 +171,8 @@ def _api(desired: LocalDesiredState) -> Step:
         Link(str(layout.releases / "current"), desired.release),
         Link(str(layout.models / "current"), desired.bundle),
     )
-    return _service(desired, "api", "Configure and start the API", "app", (environment,), links)
+    title = f"Configure and start the API{erases(desired.settings)}"
+    return _service(desired, "api", title, "app", (environment,), links)
 
 
 def _ui(desired: LocalDesiredState) -> Step:
@@ -178,7 +183,8 @@ def _ui(desired: LocalDesiredState) -> Step:
             api_url=desired.inventory.url("api"),
             api_socket=desired.layout.api_socket,
             max_upload_mb=desired.settings.max_upload_mb,
-            max_pending=MAX_PENDING // 2,
+            max_pending=UI_PENDING,
+            max_reads=UI_READS,
             trusted_hosts=("127.0.0.1", "localhost"),
             code=desired.code,
         ),

@@ -21,7 +21,7 @@ def upload(operator: Operator, name: str, seed: int) -> str:
     return str(scored["id"])
 
 
-def test_results_are_exported_and_imported_while_the_stack_serves(operator: Operator) -> None:
+def test_results_are_exported_erased_and_imported_while_the_stack_serves(operator: Operator) -> None:
     identifier = upload(operator, "patient-one.png", 101)
     target = operator.lab.paths.home / "exported.tar"
     target.unlink(missing_ok=True)
@@ -33,6 +33,9 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert len(lines) == exported["results"]  # without the proof's picture
     imported = operator.json("results", "import", str(target), "-y")
     assert (imported["added"], imported["present"]) == (0, exported["results"])
+    assert operator.json("results", "erase", identifier, "-y")["erased"] == [identifier]
+    back = operator.json("results", "import", str(target), "-y")
+    assert (back["added"], back["brought_back"]) == (1, [identifier])
     operator.lab.fault.run_on_host("app-0", ["sh", "-c", f"! grep -rl {identifier} /tmp /var/tmp"])  # it left no copy
 
 

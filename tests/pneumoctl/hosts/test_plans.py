@@ -137,3 +137,10 @@ def test_after_a_teardown_emptied_the_bucket_the_next_backup_is_not_skipped_as_u
     assert step.hosts == ("app-0",) and [action.argv for action in step.actions] == [("rm", "-f", file)]
     assert step.done_if == (Probe(("test", "!", "-e", file)),)
     assert not [title for title in titles(configure.plan(DESIRED)) if "Forget" in title]
+
+
+def test_the_plan_says_what_a_limit_of_days_erases() -> None:
+    kept = replace(DESIRED, settings=replace(DESIRED.settings, retention_days=30))
+    titles = [step.title for step in configure.plan(kept).steps if step.title.startswith("Serve ")]
+    assert titles[:2] == [f"Serve the API on app-{number} (erases results older than 30 days)" for number in range(2)]
+    assert not [title for title in titles[2:] if "erases" in title]

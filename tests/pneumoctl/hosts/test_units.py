@@ -100,11 +100,13 @@ def environment(name: str) -> str:
             "env/ui.env",
             api_url="http://10.0.0.7:5000,http://10.0.0.8:5000",
             api_socket=None,
+            max_reads=32,
             trusted_hosts=("a", "b"),
             **shared,
         )
     more = {
         "outside_use": "refuse",
+        "retention_days": 0,
         "redis_host": "10.0.0.7",
         "redis_port": 6379,
         "bundle": ODD,

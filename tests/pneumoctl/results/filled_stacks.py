@@ -7,8 +7,9 @@ from tests.webapp.api.records import put, record
 
 StackOf = Callable[..., StackWithStore]
 REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
-ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1, "damaged": 0}
-NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
+_NOTHING = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0, "expired": 0}
+ALL = {**_NOTHING, "added": 2, "reviews": 1, "brought_back": []}
+NONE = {**_NOTHING, "present": 2, "brought_back": []}
 
 
 def filled(stack_of: StackOf) -> StackWithStore:

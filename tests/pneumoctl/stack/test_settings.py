@@ -42,6 +42,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"PNEUMO_BUCKET": "Not A Bucket"}, "a bucket"),
         ({"PNEUMO_MAX_UPLOAD_MB": "0"}, "max_upload_mb"),
         ({"PNEUMO_OUTSIDE_USE": "guess"}, "outside_use"),
+        ({"PNEUMO_RETENTION_DAYS": "40000"}, "0 to 36500"),
     ],
 )
 def test_a_bad_value_is_a_usage_error_that_names_it(environ: dict[str, str], says: str) -> None:

@@ -67,6 +67,7 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
         check(caller.get(f"{path}/{document['id']}"), item_path)
         check(caller.get(f"{path}/{document['id']}/image.png"), f"{item_path}/image.png")
         check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{item_path}/heatmap.png")
+        check(caller.get(f"{path}/{document['id']}/pictures"), f"{item_path}/pictures")
     feedback = {"label": "unsure", "comment": "dark"}
     address = f"{path}/{first['id']}/feedback"
     check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")
@@ -74,6 +75,11 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
     check(caller.get(address), f"{item_path}/feedback")
     for open_to_all in ("/livez", "/readyz", "/metrics"):
         check(caller.client.get(open_to_all), open_to_all)
+    for _ in range(2):
+        erased = caller.client.delete(f"{path}/{first['id']}", headers=caller.headers)
+        assert (erased.status_code, erased.data) == (204, b"")
+        assert str(erased.status_code) in DOCUMENT["paths"][item_path]["delete"]["responses"]
+    check(caller.client.delete(f"{path}/{'0' * 32}", headers=caller.headers), item_path, "delete")
     redis_server.client().append(f"pneumo:1:record:{hurt['id']}", b"x")
     check(caller.get(path), path)
     check(caller.get(f"{path}/{hurt['id']}"), item_path)

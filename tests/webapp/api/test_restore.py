@@ -13,12 +13,12 @@ from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
-from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.errors import Missing, StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
-ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
+ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0, "expired": 0, "brought_back": []}
 OWN = Seal(bytes.fromhex(MAC_KEY))
 
 
@@ -121,6 +121,45 @@ def test_a_stored_result_stays_and_gets_only_missing_reviews(store, redis_server
     assert restore(store, OWN, packed) == {**ALL, "kept": 1, "reviews": 1}
     assert store.get(record(1).id) == newer
     assert store.feedback(record(1).id) == ([review(1), review(1, 5)], 0)  # oldest first
+
+
+def test_an_import_says_which_erased_results_it_brings_back(store, redis_server):
+    put(store, *(record(number) for number in range(1, 5)))
+    packed = archive(store)
+    for number in (1, 2):
+        store.eraser.erase(record(number).id)
+    assert store.eraser.erased() == [record(1).id, record(2).id]
+    put(store, record(2))  # sent again since
+    assert restore(store, OWN, packed) == {**ALL, "added": 1, "present": 3, "brought_back": [record(1).id]}
+    assert restore(store, OWN, packed) == {**ALL, "present": 4}
+    assert store.get(record(1).id) == record(1)
+
+
+def test_what_was_erased_is_known_in_the_store_that_an_export_fills(store, redis_server):
+    put(store, record(1), record(2))
+    older = archive(store)
+    store.eraser.erase(record(1).id)
+    newer = archive(store)
+    assert json.loads(newer.extractfile("manifest.json").read())["erased"] == [record(1).id]
+    assert record(1).id not in newer.extractfile("sealed.jsonl").read().decode()
+    assert f"images/{record(1).id}.jpg" not in newer.getnames()
+    redis_server.client().flushall()
+    assert restore(store, OWN, newer) == {**ALL, "added": 1}
+    with pytest.raises(Missing, match="was erased"):
+        store.get(record(1).id)
+    assert restore(store, OWN, older) == {**ALL, "added": 1, "present": 1, "brought_back": [record(1).id]}
+
+
+def test_expired_results_are_neither_exported_nor_imported(redis_server):
+    for_ever = StoreCopy.open(settings(redis_server.port))
+    put(for_ever, record(1), record(2), record(3, None))
+    packed = archive(for_ever)
+    for_a_day = StoreCopy.open(replace(settings(redis_server.port), retention_days=1))
+    assert for_a_day.result_ids() == [] and for_a_day.summary()["results"] == 0
+    assert json.loads(archive(for_a_day).extractfile("manifest.json").read())["counts"]["results"] == 0
+    redis_server.client().flushall()
+    assert restore(for_a_day, OWN, packed) == {**ALL, "expired": 3}
+    assert contents(redis_server) == {}
 
 
 def test_damaged_results_and_pictures_are_repaired(store, redis_server):

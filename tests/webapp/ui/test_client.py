@@ -3,20 +3,23 @@
 import json
 import socket
 import threading
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
 
 from tests.predictions import FINDING
 from tests.webapp.servers import free_port
-from webapp.ui.client import ApiClient, ApiError
+from webapp.ui.client import ApiClient
+from webapp.ui.settings import ApiLimits
+from webapp.ui.transport import ApiError, Transport
 
 REQUEST = "ab" * 16
 
 
 def client(url: str, timeout: float = 20) -> ApiClient:
     """A client of the API at `url`."""
-    return ApiClient([url], "a-token-of-tests-only", timeout)
+    return ApiClient(Transport([url], "a-token-of-tests-only", ApiLimits(timeout, timeout)))
 
 
 def failure(call) -> ApiError:
@@ -96,6 +99,26 @@ def test_a_timeout_is_an_error(fake_api):
     assert (error.status, error.detail) == (504, "The API did not respond in time.")
 
 
+def test_an_answer_that_arrives_byte_by_byte_is_a_timeout():
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):  # the client closes the connection
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not ended.wait(0.02):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert failure(lambda: client(url, timeout=0.3).show("ab" * 16, REQUEST)).status == 504
+        ended.set()
+        thread.join()
+
+
 def test_a_broken_connection_is_retried_once_if_that_is_safe(fake_api):
     fake_api.drop = True
     error = failure(lambda: client(fake_api.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
@@ -126,7 +149,7 @@ def test_a_server_that_does_not_speak_http_is_an_error():
 
 def test_a_response_with_another_id_is_an_error(fake_api):
     fake_api.body = json.dumps(FINDING).encode()
-    assert client(fake_api.url).show(FINDING["id"], REQUEST) == (FINDING, False)
+    assert client(fake_api.url).show(FINDING["id"], REQUEST) == FINDING
     assert failure(lambda: client(fake_api.url).show("cd" * 16, REQUEST)).status == 502
 
 

@@ -50,7 +50,7 @@ def test_invalid_responses_are_error_pages(page_of_fake_api, fake_api, path, sta
 @pytest.mark.parametrize("path", ["/predictions", "POST"])
 def test_a_timeout_is_an_error_page(fake_api, path):
     fake_api.delay = 1.0
-    page = page_for(fake_api.url, API_TIMEOUT=0.2)
+    page = page_for(fake_api.url, API_TIMEOUT=0.2, API_READ_TIMEOUT=0.2)
     error_page(send(page, (b"x", "a.png")) if path == "POST" else page.get(path), 504)
 
 

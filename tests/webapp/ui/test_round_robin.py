@@ -12,8 +12,10 @@ import pytest
 
 from tests.predictions import FINDING
 from tests.webapp.servers import free_port
-from webapp.ui.client import ApiClient, ApiError
+from webapp.ui.client import ApiClient
 from webapp.ui.round_robin import RoundRobin
+from webapp.ui.settings import ApiLimits
+from webapp.ui.transport import ApiError, Transport
 
 REQUEST = "ab" * 16
 TOKEN = "a-token-of-tests-only"
@@ -41,7 +43,7 @@ def test_when_all_failed_all_are_tried():
 
 
 def client(*urls: str, failed=lambda kind: None) -> ApiClient:
-    return ApiClient(urls, TOKEN, 20, failed)
+    return ApiClient(Transport(urls, TOKEN, ApiLimits(20, 20), failed))
 
 
 def unreachable_url() -> str:

@@ -12,12 +12,24 @@ class StoreUnavailable(Exception):
     """Redis does not answer, rejects the login, is full, or cannot write; the message quotes nothing of its answer."""
 
 
+class StoreFull(StoreUnavailable):
+    """Redis has no memory left for another result; what is stored can be read and erased."""
+
+
 class Missing(Exception):
     """Nothing is stored under that id."""
 
 
+class Expired(Missing):
+    """What was stored under that id is older than results are kept."""
+
+
 class Damaged(Exception):
     """The stored bytes were changed; the message is their key."""
+
+
+class PictureDamaged(Damaged):
+    """The stored picture of an intact record is lost or was changed; the message is its key."""
 
 
 class FeedbackFull(Exception):
@@ -29,7 +41,7 @@ _REASONS = (  # the first class that fits
     (redis.BusyLoadingError, "Redis is still loading its data"),
     (redis.TimeoutError, "Redis does not answer in time"),
     (redis.ConnectionError, "Redis cannot be reached"),
-    (redis.OutOfMemoryError, "Redis is full"),
+    (redis.exceptions.NoPermissionError, "Redis gives the API no right to do this; `pneumoctl up` gives it"),
     (redis.ReadOnlyError, "Redis takes no changes"),
     (redis.ResponseError, "Redis refuses the command"),
 )
@@ -45,5 +57,7 @@ def redis_errors() -> Iterator[None]:
     """Translate the errors of Redis."""
     try:
         yield
+    except redis.OutOfMemoryError as error:
+        raise StoreFull("the store is full") from error
     except redis.RedisError as error:
         raise StoreUnavailable(reason(error)) from error

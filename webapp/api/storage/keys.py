@@ -1,6 +1,7 @@
 """The keys of Redis under which the parts of a result are stored."""
 
 _PREFIX = "pneumo:1:"
+ERASED = f"{_PREFIX}erased"  # the ids of results that were erased
 
 
 def key_of(kind: str, identifier: str) -> str:

@@ -26,10 +26,14 @@ class CursorInvalid(Exception):
     """The cursor was not created by this list with this order and filter."""
 
 
+def created(prediction: Prediction) -> int:
+    """When a prediction was made, in microseconds since 1970."""
+    return int(datetime.fromisoformat(prediction["created"]).timestamp() * 1_000_000)
+
+
 def member(order: str, prediction: Prediction) -> str:
     """The index member of a prediction; predictions without a probability sort last."""
-    microseconds = int(datetime.fromisoformat(prediction["created"]).timestamp() * 1_000_000)
-    tail = f"{microseconds:017d}:{prediction['id']}"
+    tail = f"{created(prediction):017d}:{prediction['id']}"
     if order == "time":
         return tail
     probability = prediction["probability"]

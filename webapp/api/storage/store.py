@@ -8,86 +8,105 @@ from contextlib import suppress
 from dataclasses import asdict
 
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
-from webapp.api.storage import listing
-from webapp.api.storage.errors import CONTENDED, Damaged, FeedbackFull, Missing, StoreUnavailable, reason, redis_errors
+from webapp.api.storage import listing, usage
+from webapp.api.storage.connection import connect, wait
+from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
+from webapp.api.storage.errors import (
+    Damaged,
+    Expired,
+    FeedbackFull,
+    Missing,
+    PictureDamaged,
+    StoreFull,
+    StoreUnavailable,
+    redis_errors,
+)
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Page, Record
+from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
+from webapp.api.storage.transactions import read_together, transact
+from webapp.api.storage.usage import Usage
 from webapp.documents import Feedback
 
-_TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
-_HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
-PUT_ATTEMPTS = 5
+_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
-_POLL_SECONDS = 0.2  # between two attempts to reach Redis
+_NO_RESULT = "There is no result with that id."
 
 
 class Store:
     """All reads and writes. Every method may raise StoreUnavailable. Safe to share between threads."""
 
-    def __init__(self, client: redis.Redis, seal: Seal) -> None:
+    def __init__(self, client: redis.Redis, seal: Seal, retention: Retention = Retention()) -> None:  # noqa: B008
         self._redis = client
         self._seal = seal
+        self._retention = retention
+
+    @property
+    def eraser(self) -> Eraser:
+        """What erases results of this store."""
+        return Eraser(self._redis, self.open_record, self._retention)
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
         """Connect lazily: without Redis the API starts and reports that it is not ready."""
-        client = redis.Redis(
-            host=settings.host,
-            port=settings.port,
-            unix_socket_path=settings.socket or None,
-            username=settings.username,
-            password=settings.password,
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
-            driver_info=None,  # or each connection sends CLIENT SETINFO, for which the user of the API has no right
-            # One retry, for a connection that a restart of Redis closed. A Redis that hangs is not retried.
-            retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)),
-        )
-        return cls(client, Seal(settings.mac_key, settings.mac_keys_previous))
+        client = connect(settings)
+        return cls(client, Seal(settings.mac_key, settings.mac_keys_previous), Retention(settings.retention_days))
 
     def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
         """Store a record with its picture and index entries in one transaction; return the record stored first.
 
         A record that is not `listed` is in no index and expires after PROBE_SECONDS.
         """
-        expiry = None if listed else PROBE_SECONDS
-        sealed = self._seal.close(key_of("record", record.id), serialize(asdict(record)))
-        with redis_errors(), self._redis.pipeline() as pipe:
-            for _ in range(PUT_ATTEMPTS):
-                pipe.watch(key_of("record", record.id))
-                first = pipe.get(key_of("record", record.id))
-                if first is not None:
-                    return self.open_record(record.id, first)
-                pipe.multi()
-                pipe.set(key_of("record", record.id), sealed, ex=expiry)
-                if picture is not None:
-                    pipe.set(key_of("image", record.id), picture, ex=expiry)
-                for order, list_filter, member in listing.memberships(record.prediction) if listed else ():
-                    pipe.zadd(index_of(order, list_filter), {member: 0})
-                try:
-                    pipe.execute()
-                    return record
-                except redis.WatchError:
-                    continue  # the same id was stored concurrently: return that record
-        raise StoreUnavailable(CONTENDED)
+        expiry, key = None if listed else PROBE_SECONDS, key_of("record", record.id)
+        sealed = self._seal.close(key, serialize(asdict(record)))
+
+        def queue(pipe: redis.client.Pipeline) -> Record:
+            stored = pipe.get(key)
+            first = None if stored is None else self.open_record(record.id, stored)
+            if first is not None and not self._retention.expired(first.prediction):
+                return first
+            pipe.multi()
+            if first is not None:
+                queue_erasure(pipe, first.id, entries_of(first))
+            pipe.set(key, sealed, ex=expiry)
+            if picture is not None:
+                pipe.set(key_of("image", record.id), picture, ex=expiry)
+            for index, member in entries_of(record) if listed else ():
+                pipe.zadd(index, {member: 0})
+            return record
+
+        return transact(self._redis, (key,), queue)
 
     def get(self, identifier: str) -> Record:
-        """The record with that id; raises Missing or Damaged."""
+        """The record with that id; raises Missing, which says if it was erased or may have expired, or Damaged."""
         with redis_errors():
-            return self.open_record(identifier, self._redis.get(key_of("record", identifier)))
+            sealed = self._redis.get(key_of("record", identifier))
+        return self._current(identifier, sealed)
+
+    def _current(self, identifier: str, sealed: bytes | None) -> Record:
+        """The record in the sealed bytes, unless it has expired; raises Missing or Damaged."""
+        days = f"results are kept for {self._retention.days} days"
+        if sealed is None:
+            if self.eraser.was_erased(identifier):
+                raise Missing("This result was erased: its picture and its reviews, too.")
+            raise Missing(_NO_RESULT + (f" It may have expired: {days}." if self._retention.days else ""))
+        record = self.open_record(identifier, sealed)
+        if self._retention.expired(record.prediction):
+            raise Expired(f"This result has expired: {days}.")
+        return record
 
     def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
         """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
+        with suppress(StoreUnavailable):  # then the expired ones are left out below
+            self.eraser.erase_expired(_DUE)
         start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
         with redis_errors():
             with self._redis.pipeline(transaction=False) as pipe:
@@ -98,23 +117,37 @@ class Store:
             ids = [listing.id_of(each) for each in members[:limit]]
             values = self._redis.mget([key_of("record", identifier) for identifier in ids]) if ids else []
         records, damaged = [], []
-        for identifier, value in zip(ids, values, strict=True):
+        for identifier, member, value in zip(ids, members, values, strict=False):
             try:
-                records.append(self.open_record(identifier, value))
+                records.append(self._listed(index_of(order, list_filter), member, value))
+            except Expired:  # or erased
+                continue
             except (Damaged, Missing):
                 damaged.append(identifier)
         following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
         return Page(records, damaged, following, total)
 
+    def _listed(self, index: str, member: str, sealed: bytes | None) -> Record:
+        """The record of an entry that was read before; raises Expired if both were erased since, Missing or Damaged."""
+        identifier = listing.id_of(member)
+        if sealed is None:
+            key = key_of("record", identifier)
+            sealed, entry = read_together(
+                self._redis, lambda pipe: pipe.get(key).zrevrangebylex(index, f"[{member}", f"[{member}")
+            )
+            if not entry:
+                raise Expired(_NO_RESULT)
+        return self._current(identifier, sealed)
+
     def picture(self, identifier: str) -> bytes:
-        """The picture stored with a record; raises Missing or Damaged."""
-        image = self.get(identifier).image
+        """The picture stored with a record; raises Missing, Damaged, or PictureDamaged if only the picture is."""
+        keys = key_of("image", identifier), key_of("record", identifier)
+        content, sealed = read_together(self._redis, lambda pipe: pipe.get(keys[0]).get(keys[1]))
+        image = self._current(identifier, sealed).image
         if image is None:
-            raise Missing("No picture is stored with this prediction.")
-        with redis_errors():
-            content = self._redis.get(key_of("image", identifier))
+            raise Missing("No picture is stored with this result: the file could not be decoded.")
         if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
-            raise Damaged(key_of("image", identifier))
+            raise PictureDamaged(key_of("image", identifier))
         return content
 
     def heatmap(self, identifier: str) -> bytes | None:
@@ -128,25 +161,38 @@ class Store:
             return None
 
     def cache_heatmap(self, identifier: str, png: bytes) -> None:
-        """Cache a PNG for an hour."""
+        """Cache a PNG for an hour, unless its result was erased meanwhile or the store is full."""
         key = key_of("heatmap", identifier)
-        with redis_errors():
-            self._redis.set(key, self._seal.close(key, png), ex=_HEATMAP_SECONDS)
+
+        def queue(pipe: redis.client.Pipeline) -> None:
+            self._current(identifier, pipe.get(key_of("record", identifier)))
+            pipe.multi()
+            pipe.set(key, self._seal.close(key, png), ex=_HEATMAP_SECONDS)
+
+        with suppress(Missing, StoreFull):
+            transact(self._redis, (key_of("record", identifier),), queue)
 
     def add_feedback(self, identifier: str, document: Feedback) -> None:
         """Add feedback to a prediction; raises Missing, Damaged or FeedbackFull."""
-        self.get(identifier)
         key = key_of("feedback", identifier)
-        with redis_errors():
-            if self._redis.llen(key) >= _MAX_FEEDBACK:
+
+        def queue(pipe: redis.client.Pipeline) -> None:
+            self._current(identifier, pipe.get(key_of("record", identifier)))
+            if pipe.llen(key) >= _MAX_FEEDBACK:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
-            self._redis.rpush(key, self._seal.close(key, serialize(document)))
+            pipe.multi()
+            pipe.rpush(key, self._seal.close(key, serialize(document)))
+
+        transact(self._redis, (key_of("record", identifier), key), queue)
 
     def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
-        """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
-        key = key_of("feedback", identifier)
-        with redis_errors():
-            values = self._redis.lrange(key, 0, -1)
+        """The feedback on a prediction, oldest first, and how many entries are damaged and left out.
+
+        Raises Missing or Damaged.
+        """
+        key, record = key_of("feedback", identifier), key_of("record", identifier)
+        values, sealed = read_together(self._redis, lambda pipe: pipe.lrange(key, 0, -1).get(record))
+        self._current(identifier, sealed)
         entries = []
         for value in values:
             with suppress(SealBroken):
@@ -155,28 +201,22 @@ class Store:
         return entries, len(values) - len(entries)
 
     def probe(self) -> None:
-        """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory."""
+        """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory (StoreFull)."""
+        if (memory := self.usage()).full:
+            raise StoreFull(f"the store is {memory}")
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
-            memory = self._redis.info("memory")
-        if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
-            raise StoreUnavailable("Redis is nearly full")
+
+    def usage(self) -> Usage:
+        """How full the store is."""
+        return usage.read(self._redis)
 
     def wait(self, seconds: float) -> None:
         """Wait until Redis answers; after a start it first loads its file and answers every command with an error.
 
         Raises StoreUnavailable after `seconds`, and immediately if Redis rejects the login.
         """
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                self._redis.ping()
-                return
-            except redis.RedisError as error:
-                transient = isinstance(error, redis.ConnectionError | redis.TimeoutError)
-                if not transient or isinstance(error, redis.AuthenticationError) or time.monotonic() >= deadline:
-                    raise StoreUnavailable(reason(error)) from error
-            time.sleep(_POLL_SECONDS)
+        wait(self._redis, seconds)
 
     def ids(self) -> Iterator[str]:
         """The id of every stored record, unordered; records added meanwhile may or may not be included."""
@@ -187,7 +227,7 @@ class Store:
     def open_record(self, identifier: str, sealed: bytes | None) -> Record:
         """The record in the sealed bytes; raises Missing or Damaged."""
         if sealed is None:
-            raise Missing("There is no prediction with that id.")
+            raise Missing(_NO_RESULT)
         key = key_of("record", identifier)
         try:
             stored = json.loads(self._seal.open(key, sealed))

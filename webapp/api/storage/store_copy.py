@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 import redis
 
 from webapp.api.storage import listing
-from webapp.api.storage.errors import CONTENDED, Damaged, Missing, StoreUnavailable, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record
 from webapp.api.storage.seal import Seal, SealBroken
-from webapp.api.storage.store import PROBE_SECONDS, PUT_ATTEMPTS, Store
+from webapp.api.storage.store import PROBE_SECONDS, Store
+from webapp.api.storage.transactions import transact
 from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request
@@ -66,10 +67,14 @@ class StoreCopy(Store):
     def result_ids(self) -> list[str]:
         """The ids of all results, sorted.
 
-        A probe's record, which nobody lists and which expires, is none. A result whose index entry was lost is one.
+        A probe's record, which nobody lists and which expires, is none, nor is a result that has expired. A result
+        whose index entry was lost is one.
         """
+        cutoff = self._retention.cutoff
         with redis_errors():
-            members = self._redis.zrevrangebylex(index_of("time", "all"), "+", "-")
+            members = self._redis.zrevrangebylex(
+                index_of("time", "all"), "+", "-" if cutoff is None else f"[{cutoff + 1:017d}"
+            )
         listed = {listing.id_of(member.decode("ascii", "replace")) for member in members}
         stored = set(self.ids())
         return sorted(stored & listed | {each for each in stored - listed if not self._is_probe(each)})
@@ -78,7 +83,7 @@ class StoreCopy(Store):
         """Whether a record without an index entry may be a probe's: a record that is older would have expired."""
         try:
             created = datetime.fromisoformat(self.get(identifier).prediction["created"])
-        except Missing:  # expired in the meantime
+        except Missing:  # expired
             return True
         except Damaged:
             return False
@@ -145,23 +150,20 @@ class StoreCopy(Store):
     def add(self, item: Item, own: Seal) -> Counter[str]:
         """Add the result of an export, which must be intact; returns what was added.
 
-        A stored result stays as it is, unless it is damaged. Of a result that is stored, only missing reviews are
-        added. What was sealed with a key that is not one of `own` is sealed anew.
+        A result that has expired is not added. A stored result stays as it is, unless it is damaged. Of a result that
+        is stored, only missing reviews are added. What was sealed with a key that is not one of `own` is sealed anew.
         """
         new = self.verified(item)
-        keys = [key_of(kind, item.id) for kind in ("record", "image", "feedback")]
-        with redis_errors(), self._redis.pipeline() as pipe:
-            for _ in range(PUT_ATTEMPTS):
-                pipe.watch(*keys)
-                old = Item(item.id, pipe.get(keys[0]) or b"", pipe.get(keys[1]), tuple(pipe.lrange(keys[2], 0, -1)))
-                pipe.multi()
-                counts = self._queue(pipe, item, new, old, own)
-                try:
-                    pipe.execute()
-                    return counts
-                except redis.WatchError:
-                    continue  # changed in the meantime: compare again
-        raise StoreUnavailable(CONTENDED)
+        if new.record is not None and self._retention.expired(new.record.prediction):
+            return Counter(expired=1)
+        record, image, feedback = (key_of(kind, item.id) for kind in ("record", "image", "feedback"))
+
+        def queue(pipe: redis.client.Pipeline) -> Counter[str]:
+            old = Item(item.id, pipe.get(record) or b"", pipe.get(image), tuple(pipe.lrange(feedback, 0, -1)))
+            pipe.multi()
+            return self._queue(pipe, item, new, old, own)
+
+        return transact(self._redis, (record, image, feedback), queue)
 
     def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
         """Queue the commands that add what is missing in `old`; returns what they add."""

@@ -10,7 +10,7 @@ from pneumoctl.hosts import units
 from pneumoctl.hosts.releases import UNITS
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import use_where_made
-from pneumoctl.targets.common import unfinished_teardown
+from pneumoctl.targets.common import store_space, unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
 
@@ -144,9 +144,14 @@ def _of_services(host: Document, expected: Expected) -> Iterator[Fault]:
             yield Fault(name, f"{unit} is {state}", _log_of(name, unit))
     if expected:  # a service that is stopped, or needs one that is, is not ready
         return
+    full = host["store_warning"]
     for service, reason in host["not_ready"].items():
         logs = "pneumoctl logs redis; pneumoctl logs api" if service == "api" else f"pneumoctl logs {service}"
-        yield Fault(name, f"{service} is not ready: {reason}", logs)
+        yield Fault(
+            name, f"{service} is not ready: {reason}", store_space.REMEDY if full and service == "api" else logs
+        )
+    if full and name == STORE and "api" not in host["not_ready"]:  # the other hosts of the API say the same
+        yield Fault(name, full, store_space.REMEDY)
 
 
 def _log_of(host: str, unit: str) -> str:

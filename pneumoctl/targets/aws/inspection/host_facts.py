@@ -9,7 +9,7 @@ import time
 import urllib.parse
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar, cast
@@ -24,7 +24,7 @@ from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate, desired
-from pneumoctl.targets.common import health, ready
+from pneumoctl.targets.common import health, ready, store_space
 
 QUESTION_S = 20.0
 FRONT_DOOR_S = 3.0
@@ -113,12 +113,22 @@ def readiness_urls(host: Host) -> dict[str, str]:
     return {name: f"http://{host.address}:{port}/readyz" for name, port in services.items()}
 
 
-def not_ready(agents: Agents, host: Host) -> dict[str, str]:
-    """Service -> why it is not ready, for those that are not. Raises ssh.Unreachable."""
+@dataclass(frozen=True)
+class Readiness:
+    """What the services of a host say: which is not ready, and why; and whether the store is nearly full."""
+
+    not_ready: Mapping[str, str] = field(default_factory=dict)
+    store_warning: str = ""
+
+
+def readiness(agents: Agents, host: Host) -> Readiness:
+    """What the services of a host say of themselves. Raises ssh.Unreachable."""
     pages = (f"{name}={url}" for name, url in readiness_urls(host).items())
     output = agents.read_output(host, ("sh", "-c", _READY, "sh", *pages), "asking its services", QUESTION_S)
     answers = (line.strip().partition(" ") for line in output.splitlines())
-    return {service: reason for service, _, answer in answers if (reason := _reason(answer))}
+    said = {service: answer for service, _, answer in answers}
+    reasons = {service: reason for service, answer in said.items() if (reason := _reason(answer))}
+    return Readiness(reasons, store_space.warning(_document(said.get("api", ""))))
 
 
 def parse(output: str) -> HostFacts:
@@ -145,15 +155,22 @@ def parse(output: str) -> HostFacts:
 
 def _reason(answer: str) -> str:
     """Why a service is not ready: empty if its answer, the document and the HTTP status, is 200."""
-    document, _, code = answer.rpartition(" ")
+    code = answer.rpartition(" ")[2]
     if code == "200":
         return ""
     if code in ("", "000"):
         return "no answer"
+    document = _document(answer)
+    return ready.reason(document) if document else f"it answers {code}"
+
+
+def _document(answer: str) -> dict[str, object]:
+    """The document in an answer; empty if there is none."""
     try:
-        return ready.reason(json.loads(document))
-    except (ValueError, AttributeError):
-        return f"it answers {code}"
+        document = json.loads(answer.rpartition(" ")[0])
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def steps(

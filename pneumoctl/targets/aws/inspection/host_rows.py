@@ -9,7 +9,7 @@ from pneumoctl.ssh import first_boot
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.targets.aws.inspection import faults, host_facts
 from pneumoctl.targets.aws.inspection.cloud_state import CloudState
-from pneumoctl.targets.aws.inspection.host_facts import HostFacts
+from pneumoctl.targets.aws.inspection.host_facts import HostFacts, Readiness
 
 # The name of a host is that of the query for its facts; with one of these, of another query.
 READINESS, PENDING = ": readiness", ": pending steps"
@@ -26,7 +26,8 @@ def rows(inventory: Inventory | None, cloud: CloudState, answers: Mapping[str, A
             host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(host.name + PENDING)
         )
         row["leased"] = host.instance_id in cloud.leases
-        row["not_ready"] = _readiness(host, answers.get(host.name + READINESS, {}))
+        said = _readiness(host, answers.get(host.name + READINESS, Readiness()))
+        row |= {"not_ready": dict(said.not_ready), "store_warning": said.store_warning}
         row["next"] = row["next"] or _restart(host, cloud.region)
         made.append({**row, "good": not any(faults.of_host(row))})
     return made
@@ -57,11 +58,11 @@ def _row(
     }
 
 
-def _readiness(host: Host, answer: Any) -> dict[str, str]:
-    """Service -> why it is not ready. A service that was not asked in time has not said that it is."""
+def _readiness(host: Host, answer: Readiness | PneumoError) -> Readiness:
+    """What the services say. A service that was not asked in time has not said that it is ready."""
     if isinstance(answer, PneumoError):
-        return dict.fromkeys(host_facts.readiness_urls(host), answer.message)
-    return dict(answer)
+        return Readiness(dict.fromkeys(host_facts.readiness_urls(host), answer.message))
+    return answer
 
 
 def _boot(host: Host, facts: HostFacts | PneumoError | None) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import desired
 from pneumoctl.targets.aws.configuration.desired import AvailableReleases
 from pneumoctl.targets.aws.inspection import cloud_state, faults, host_facts, host_rows
-from pneumoctl.targets.aws.inspection.host_facts import HostFacts
+from pneumoctl.targets.aws.inspection.host_facts import HostFacts, Readiness
 from pneumoctl.targets.aws.inspection.host_rows import PENDING, READINESS
 from pneumoctl.targets.common import faults as common_faults
 from pneumoctl.targets.common import unfinished_teardown
@@ -88,7 +88,7 @@ def _questions(
                 facts: Future[HostFacts] = Future()
                 questions[host.name] = partial(_facts, agents, host, settings.backup_minutes > 0, facts)
                 if host_facts.readiness_urls(host):
-                    questions[host.name + READINESS] = partial(_not_ready, agents, host, facts)
+                    questions[host.name + READINESS] = partial(_readiness, agents, host, facts)
                 questions[host.name + PENDING] = partial(_pending, settings, stack, host, agents, facts, releases)
         questions["front door"] = lambda: host_facts.check_front_door(desired.front_door(stack, settings, inventory))
     return questions
@@ -111,10 +111,10 @@ def _facts(agents: Agents, host: Host, backups: bool, facts: Future[HostFacts]) 
     return facts.result()
 
 
-def _not_ready(agents: Agents, host: Host, facts: Future[HostFacts]) -> dict[str, str]:
-    """The services of a host that are not ready; a host that is silent is not asked."""
+def _readiness(agents: Agents, host: Host, facts: Future[HostFacts]) -> Readiness:
+    """What the services of a host say of themselves; a host that is silent is not asked."""
     facts.result(TIMEOUT_S)
-    return host_facts.not_ready(agents, host)
+    return host_facts.readiness(agents, host)
 
 
 def _pending(

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.results import transfer
+from pneumoctl.results import import_report, transfer
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import Summary
 from pneumoctl.stack.inventory import STORE
@@ -57,6 +57,6 @@ def _import(stack: Stack, path: Path) -> dict[str, int]:
         raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
     finally:
         console.idle()
-    if lost := transfer.without_picture(done):
-        console.warn(lost)
-    return done
+    for warning in import_report.warnings(done):
+        console.warn(warning)
+    return {name: number for name, number in done.items() if isinstance(number, int)}

@@ -69,6 +69,12 @@ def test_the_whole_plan_of_up() -> None:
     assert up_plan.plan(DESIRED).steps[-1].check
 
 
+def test_the_plan_says_what_a_limit_of_days_erases() -> None:
+    kept = replace(DESIRED, settings=Settings(target="local", retention_days=30))
+    (line,) = [line for line in describe(up_plan.plan(kept)) if "start the API" in line]
+    assert line == "  + Configure and start the API (erases results older than 30 days) on app"
+
+
 def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
     for step in up_plan.plan(DESIRED).steps:
         for action in step.actions:
@@ -83,6 +89,7 @@ def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
         ({"release": "r2"}, {"api", "ui"}),
         ({"bundle": "m-2"}, {"api"}),
         ({"threads": 2}, {"api"}),
+        ({"settings": Settings(target="local", retention_days=30)}, {"api"}),
         ({"secrets": replace(SECRETS, redis_password="new")}, {"redis", "api"}),
         ({"inventory": inventory.local({"redis": 1, "api": 9, "ui": 3})}, {"api", "ui"}),
     ],
@@ -95,15 +102,18 @@ def test_a_changed_setting_restarts_only_services_that_depend_on_it(
     assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
 
 
-def test_many_uploads_leave_threads_for_the_probes() -> None:
-    """Slow uploads may occupy every slot; other uploads must still get the answer `busy`."""
+def test_many_uploads_and_reads_leave_threads_for_the_probes() -> None:
+    """Slow uploads may occupy every slot, and reads of an API that hangs theirs; all others must still be answered."""
     conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
         (line,) = (line for line in conf.splitlines() if f"webapp.{name}:" in line)
         threads = int(line.split("--threads=")[1].split('"')[0])
         environment = files(DESIRED)[f"/s/env/{name}.env"].content
-        (pending,) = (line.split("=")[1] for line in environment.splitlines() if line.startswith("MAX_PENDING="))
-        assert int(pending) + 4 <= threads
+        bounds = [
+            line.split("=")[1] for line in environment.splitlines() if line.startswith(("MAX_PENDING=", "MAX_READS="))
+        ]
+        assert len(bounds) == {"api": 1, "ui": 2}[name]
+        assert sum(map(int, bounds)) + 4 <= threads
 
 
 def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:

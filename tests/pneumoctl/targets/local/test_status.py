@@ -21,6 +21,9 @@ API: dict[str, Any] = {
     "listening": True,
 }
 FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
+SAID = {"warning": "the store is 83 % full"}
+NEARLY_FULL = {"status": "ready", "checks": {"store": {"ok": True, "fault": None, **SAID}}}
+NO_SPACE = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "the store is full", **SAID}}}
 UNFINISHED = {"exported": "", "directory": True}
 STOPPED = {"state": "STOPPED", "listening": False}
 TEARDOWN = {"command": "pneumoctl teardown", "pid": 12, "since": "2026-01-01T00:00:00+00:00"}
@@ -60,6 +63,16 @@ GOOD: dict[str, Any] = {
             ["api: it does not listen on port 5000; next: pneumoctl logs"],
         ),
         ({"api": FULL, "page": {}}, False, ["the API is not ready: uploads cannot be stored (Redis cann"]),
+        (
+            {"api": NEARLY_FULL},
+            True,
+            ["redis: the store is 83 % full; next: pneumoctl results export PATH, and: pneumoctl results erase ID; or"],
+        ),
+        (
+            {"api": NO_SPACE, "page": {}},
+            False,
+            ["the API is not ready: uploads cannot be stored (the store is full); next: pneumoctl results export PATH"],
+        ),
         (
             {"page": {"detail": "no valid answer: it did not answer in time"}},
             False,

@@ -117,6 +117,7 @@ def test_feedback_is_sealed_per_entry_and_limited(store, redis_server):
 
 
 def test_a_heatmap_expires_and_a_damaged_one_is_ignored(store, redis_server):
+    put(store, record(1))
     store.cache_heatmap(record(1).id, b"png")
     assert store.heatmap(record(1).id) == b"png"
     key, client = f"pneumo:1:heatmap:{record(1).id}", redis_server.client()

@@ -25,6 +25,7 @@ HOST: dict[str, Any] = {
     "ssh": "booted",
     "next": "",
     "not_ready": {},
+    "store_warning": "",
     "leased": False,
     "units": {"pneumoctl-api": "active", "redis-server": "active"},
     "failed": [],

@@ -19,6 +19,7 @@ from tests.pneumoctl.targets.aws.inspection.status_documents import (
 
 REPAIRED = {"name": "nginx", "next": "pneumoctl up, which repairs its address and rules"}
 STOPPED = {"units": {"pneumoctl-api": "inactive"}, "not_ready": {"api": "it does not run"}}
+NEARLY_FULL = {"store_warning": "the store is 83 % full (850 of 1024 MB)"}
 GATEWAY = {"serves": False, "error": "the front door answers 502", "next": "pneumoctl logs nginx"}
 ENDED = {
     "serves": False,
@@ -34,6 +35,14 @@ ENDED = {
         (
             GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (Redis cannot be reached)"}}]},
             ["app-0: api is not ready: uploads cannot be stored (Redis cannot be reached); next: pneumoctl logs redis"],
+        ),
+        (
+            GOOD | {"hosts": [HOST | NEARLY_FULL, HOST | NEARLY_FULL | {"name": "app-1"}]},
+            ["app-0: the store is 83 % full (850 of 1024 MB); next: pneumoctl results export PATH, and: pneumoctl "],
+        ),
+        (
+            GOOD | {"hosts": [HOST | NEARLY_FULL | {"not_ready": {"api": "uploads cannot be stored (full)"}}]},
+            ["app-0: api is not ready: uploads cannot be stored (full); next: pneumoctl results export PATH, and: pn"],
         ),
         (
             GOOD | {"hosts": [HOST | {"failed": ["pneumoctl-backup.service"]}]},

@@ -67,10 +67,11 @@ def test_a_host_is_read() -> None:
         ('{"detail":"The API does not answer: timeout","status":"not ready"} 503', "The API does not answer: timeout"),
         ('{"checks":{"known_picture":{"ok":false,"fault":"OutOfBand"}}} 503', "the known picture does not score as it"),
         ('{"checks":[1]} 503', "it gives no reason"),
+        ('{"checks":{"store":{"ok":true,"warning":"nearly full"}}} 200', ""),
     ],
 )
 def test_the_reason_why_a_service_is_not_ready_is_read(answer: str, reason: str) -> None:
-    not_ready = host_facts.not_ready(Running(f"ui {answer}\n"), WEB)
+    not_ready = host_facts.readiness(Running(f"ui {answer}\n"), WEB).not_ready
     assert list(not_ready) == (["ui"] if reason else [])
     assert not_ready.get("ui", "").startswith(reason)
 
@@ -81,8 +82,9 @@ def test_readiness_is_asked_of_the_service_itself() -> None:
     handler = type("Ready", (http.server.BaseHTTPRequestHandler,), {"do_GET": _unready, "log_message": lambda *_: None})
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         app = Host("app-0", "app", services={"api": server.server_address[1], "node_exporter": 9100})
-        assert host_facts.not_ready(Running(), app) == {"api": "uploads cannot be stored (full)"}
-    assert host_facts.not_ready(Running(), app) == {"api": "no answer"}
+        said = host_facts.readiness(Running(), app)
+        assert said == host_facts.Readiness({"api": "uploads cannot be stored (full)"}, "nearly full")
+    assert host_facts.readiness(Running(), app) == host_facts.Readiness({"api": "no answer"})
 
 
 class Running(Agents):
@@ -100,7 +102,7 @@ class Running(Agents):
         return Output(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("question", [host_facts.see, host_facts.not_ready])
+@pytest.mark.parametrize("question", [host_facts.see, host_facts.readiness])
 def test_a_failed_read_is_no_fact(question: Callable[[Agents, Host], object]) -> None:
     """Without output every service would count as ready."""
     with pytest.raises(Unreachable, match="did not end within 20 s"):
@@ -146,7 +148,7 @@ WEB = Host("web-0", "web", services={"ui": 8080})
 def _unready(request: http.server.BaseHTTPRequestHandler) -> None:
     request.send_response(503 if request.path == "/readyz" else 404)
     request.end_headers()
-    request.wfile.write(b'{"checks": {"store": {"ok": false, "fault": "full"}}}\n')
+    request.wfile.write(b'{"checks": {"store": {"ok": false, "fault": "full", "warning": "nearly full"}}}\n')
 
 
 def test_a_host_without_output_is_not_good() -> None:

@@ -42,14 +42,14 @@ class FakeAgents:
 
 
 def gather_status(
-    monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any, not_ready: Any = lambda *_: {}
+    monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any, readiness: Any = lambda *_: host_facts.Readiness()
 ) -> dict[str, dict[str, Any]]:
     """The rows of the hosts, by name."""
     monkeypatch.setattr(overview, "TIMEOUT_S", 60.0)
     monkeypatch.setattr(cloud_state, "ask", lambda *_: replace(CLOUD, error=PneumoError("AWS is not asked here")))
     monkeypatch.setattr(overview, "_available_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
-    monkeypatch.setattr(host_facts, "not_ready", not_ready)
+    monkeypatch.setattr(host_facts, "readiness", readiness)
     document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, agents))
     return {row["name"]: row for row in document["hosts"]}
 

@@ -53,7 +53,7 @@ def test_a_teardown_whose_export_failed_destroys_nothing_and_uploads_go_on(world
 
 def test_a_result_that_came_in_during_the_export_ends_the_teardown(world: World, tmp_path: Path) -> None:
     world.held = [HELD, replace(HELD, contents="one more")]
-    with pytest.raises(PneumoError, match="results were added on app-0 after"):
+    with pytest.raises(PneumoError, match="results were added or erased on app-0"):
         store_loss.export(world.context, tmp_path / "out")
 
 

@@ -150,7 +150,10 @@ def test_the_hint_of_what_failed_comes_first(world: World) -> None:
 
 def test_a_result_that_came_in_while_the_copy_was_made_is_not_lost(exported: World) -> None:
     exported.held = [HELD, replace(HELD, contents="one more")]
-    with pytest.raises(store_loss.LosesResults, match="results were added on app-0 after they were exported"):
+    with pytest.raises(
+        store_loss.LosesResults,
+        match="results were added or erased on app-0, or have expired, after they were exported",
+    ):
         store_loss.secure(exported.context, REPLACE, False)
     assert transfer.wanted(exported.context.stack) == [] and told(exported, "start") == UPLOADS
 

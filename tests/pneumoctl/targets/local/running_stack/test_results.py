@@ -75,6 +75,16 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert not any(word in json.dumps(acts) for word in ("patient", posted["id"], str(tmp_path)))
 
 
+def test_a_result_is_erased_while_the_stack_serves(operator: Operator) -> None:
+    kept, gone = post(operator, "kept.png", 105), post(operator, "gone.png", 106)
+    assert operator.json("results", "erase", gone["id"], "-y")["erased"] == [gone["id"]]
+    with as_api(operator) as client:
+        assert [key for key in client.scan_iter("pneumo:*") if gone["id"].encode() in key] == []
+    with pytest.raises(AssertionError, match="404"):
+        stored(operator, gone["id"])
+    assert stored(operator, kept["id"]) == kept
+
+
 def test_a_teardown_whose_export_cannot_be_written_stops_nothing(operator: Operator, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     operator.environment["XDG_DATA_HOME"] = str(tmp_path / "file")

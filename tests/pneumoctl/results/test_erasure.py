@@ -1,0 +1,100 @@
+"""`pneumoctl results erase`, on a real store: what is erased, what is said, and with which exit code."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pneumoctl.errors import Exit
+from pneumoctl.results import archive, erasure, import_report, transfer
+from pneumoctl.stack import audit
+from pneumoctl.terminal.console import console
+from tests.pneumoctl.command_documents import document_of
+from tests.pneumoctl.results.conftest import StackWithStore
+from tests.webapp.api.records import put, record
+from webapp.api.storage.errors import Missing
+
+ONE, TWO, NONE = record(1).id, record(2).id, "f" * 32
+
+
+@pytest.fixture
+def made(stack_of: Callable[..., StackWithStore], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StackWithStore:
+    """A stack with two results, which the commands reach."""
+    made = stack_of("t")
+    put(made.store, record(1), record(2))
+    reach = SimpleNamespace(results=lambda: nullcontext(made.reached))
+    monkeypatch.setattr("pneumoctl.cli.results.target", lambda *_: reach)
+    monkeypatch.setenv("PNEUMO_STACK", "t")
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def test_results_are_erased_and_the_record_of_it_names_them(
+    made: StackWithStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = document_of(capsys, "results", "erase", ONE.upper(), ONE, "-y")
+    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": []}
+    with pytest.raises(Missing):
+        made.store.get(ONE)
+    assert made.store.get(TWO) == record(2)
+    assert document_of(capsys, "results", "erase", ONE, "-y")["before"] == [ONE]
+    ended = [entry for entry in audit.chain(made.stack).entries() if entry["event"] == "ended"]
+    assert [(entry["command"], entry["code"], entry["changed"]) for entry in ended] == [
+        ("results erase", 0, [f"erased {ONE}"]),
+        ("results erase", 0, []),
+    ]
+
+
+def test_ids_without_a_result_are_named(made: StackWithStore, capsys: pytest.CaptureFixture[str]) -> None:
+    error = document_of(capsys, "results", "erase", NONE, "-y", code=Exit.FAILED)["error"]
+    assert NONE in error["message"] and error["unknown"] == [NONE] and error["hint"]
+    document = document_of(capsys, "results", "erase", NONE, TWO, "-y", code=Exit.PARTLY)
+    assert document == {"stack": "t", "erased": [TWO], "before": [], "unknown": [NONE]}
+
+
+def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
+    made: StackWithStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cancelled = document_of(capsys, "results", "erase", ONE, code=Exit.FAILED)["error"]
+    assert cancelled["message"].startswith("cancelled: nothing was erased; it would erase 1 result of stack t")
+    for wrong in ("a.png", ONE[:-1], f"{ONE}0", "../record"):
+        error = document_of(capsys, "results", "erase", TWO, wrong, "-y", code=Exit.USAGE)["error"]
+        assert wrong in error["message"]
+    assert {made.store.get(each.id) == each for each in (record(1), record(2))} == {True}
+
+
+def test_a_store_that_cannot_be_used_is_an_error_without_a_half(made: StackWithStore) -> None:
+    made.reached.environment.write_text("REDIS_PORT=1\n")
+    with pytest.raises(Exception, match="cannot be used: erasing failed: "):
+        erasure.erase(made.reached, [ONE])
+
+
+def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what_it_brings_back(
+    made: StackWithStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr(console, "ask", questions.append)
+    earlier, later = tmp_path / "earlier.tar", tmp_path / "later.tar"
+    transfer.export(made.stack, made.reached, earlier)
+    document_of(capsys, "results", "erase", ONE, "-y")
+    assert transfer.export(made.stack, made.reached, later).counts["results"] == 1
+    assert PICTURE_NAME not in later.read_bytes() and PICTURE_NAME in earlier.read_bytes()
+    assert document_of(capsys, "results", "import", str(later), "-y")["brought_back"] == []
+    document_of(capsys, "results", "import", str(earlier), code=Exit.FAILED)
+    asked = [question for question in questions if "would come back" in question]
+    assert asked == [f"Add 2 results, 2 pictures, 0 reviews to the store of stack t? {BACK}"]
+    folder = tmp_path / "folder"
+    transfer.export(made.stack, made.reached, folder)
+    assert archive.result_ids(folder) == {TWO} and archive.result_ids(earlier) == {ONE, TWO}
+    assert erasure.erased(made.reached) == {ONE}
+    done = document_of(capsys, "results", "import", str(earlier), "-y")
+    assert erasure.erased(made.reached) == set()
+    assert (done["added"], done["brought_back"]) == (1, [ONE])
+    (warning,) = import_report.warnings(done)
+    assert warning.endswith(f"brought back that had been erased; to erase again: pneumoctl results erase {ONE}")
+
+
+BACK = f"1 result that had been erased would come back: {ONE}."
+PICTURE_NAME = f"images/{ONE}.jpg".encode()

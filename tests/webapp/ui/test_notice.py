@@ -1,0 +1,45 @@
+"""The upload page says that the store is nearly full, and that nothing can be stored; an upload then says why."""
+
+import pytest
+
+from tests.webapp.ui.pages import error_page, send, visible
+from webapp.api.storage.errors import StoreFull
+from webapp.api.storage.store import Store
+from webapp.api.storage.usage import Usage
+
+MB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [
+        (Usage(500 * MB, 1000 * MB), None),
+        (
+            Usage(850 * MB, 1000 * MB),
+            "! The store is 85 % full (850 of 1000 MB); when it is full, uploads are refused.",
+        ),
+        (Usage(999 * MB, 1000 * MB), "! Uploads cannot be stored: the store is 99 % full (999 of 1000 MB)."),
+    ],
+)
+def test_the_upload_page_says_how_full_the_store_is(page, monkeypatch, usage, words):
+    monkeypatch.setattr(Store, "usage", lambda _: usage)
+    answer = page.get("/")
+    text = visible(answer).replace('<span aria-hidden="true">!</span>', "!")
+    assert answer.status_code == 200
+    assert ("pneumoctl status" in text) == (words is not None)
+    assert words is None or words in text
+
+
+def test_a_full_store_is_the_reason_that_an_upload_gives(page, clear_picture, monkeypatch):
+    def put(*_):
+        raise StoreFull("the store is full")
+
+    monkeypatch.setattr(Store, "put", put)
+    text = error_page(send(page, (clear_picture, "a.png")), 507)
+    assert "The store is full" in text and "retention_days" in text
+
+
+def test_an_api_that_says_nothing_of_its_store_gives_no_notice(page_of_fake_api, fake_api):
+    fake_api.body = b'{"predictions": [], "damaged": [], "next": null, "total": 0}'
+    answer = page_of_fake_api.get("/")
+    assert answer.status_code == 200 and "pneumoctl status" not in visible(answer)

@@ -1,0 +1,45 @@
+"""Erase results from the store: `python -m webapp.api.erase`, with the API's environment.
+
+stdin: a line of JSON, the list of their ids, which stand in no command line. stdout: JSON, each id in one of the lists
+`erased`, `before` (erased earlier) and `unknown` (there is none, or it has expired). stderr: the reason of a failure.
+With --list, nothing is erased, and `before` has all that was erased earlier and is not stored.
+"""
+
+import argparse
+import json
+import sys
+
+from webapp.api.settings import StoreSettings
+from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.store import Store
+from webapp.environment import Environment, EnvironmentInvalid
+
+_WAIT_S = 30.0  # for a Redis that loads its file
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Erase, or list; returns 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m webapp.api.erase", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="only list what was erased")
+    arguments = parser.parse_args(argv)
+    outcomes: dict[str, list[str]] = {"erased": [], "before": [], "unknown": []}
+    try:
+        environment = Environment()
+        settings = StoreSettings.read(environment)
+        environment.check()
+        store = Store.open(settings)
+        store.wait(_WAIT_S)
+        if arguments.list:
+            outcomes["before"] = sorted(set(store.eraser.erased()).difference(store.ids()))
+        for identifier in () if arguments.list else json.loads(sys.stdin.buffer.readline()):
+            outcomes[store.eraser.erase(identifier)].append(identifier)
+    except (EnvironmentInvalid, StoreUnavailable) as error:
+        done = f" after {len(outcomes['erased'])} results" if outcomes["erased"] else ""
+        sys.stderr.write(f"erasing failed{done}: {error}\n")
+        return 1
+    sys.stdout.write(json.dumps(outcomes) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What a page shows beside a result: pictures and reviews. If they cannot be read, the result is shown all the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import g
+
+from model.serving.prediction import Prediction
+from webapp.documents import Availability, Feedback, Pictures
+from webapp.ui.client import ApiClient
+from webapp.ui.transport import ApiError
+
+_OLDER_API = "The API does not tell; it may be of another version."
+_NOT_READ = "not-read"  # the code of what could not be read
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """The reviews of a result, or why they cannot be shown."""
+
+    entries: Sequence[Feedback] = ()
+    fault: str = ""
+
+
+def pictures(api: ApiClient, documents: Sequence[Prediction]) -> list[Pictures]:
+    """For each result, whether its picture and its heat map can be shown, or why not.
+
+    Once the API does not answer, it is not asked about the others: each question would take as long.
+    """
+    found: list[Pictures] = []
+    silent = ""
+    for document in documents:
+        try:
+            found.append(_neither(silent) if silent else api.pictures(document["id"], g.request_id))
+        except ApiError as error:
+            reason = _OLDER_API if error.status == 404 else f"{error.title}. {error.detail}"
+            silent = reason if error.status >= 500 else ""
+            found.append(_neither(reason))
+    return found
+
+
+def reviews(api: ApiClient, identifier: str) -> Reviews:
+    """The reviews of a result, or why they cannot be shown."""
+    try:
+        return Reviews(api.feedback(identifier, g.request_id))
+    except ApiError as error:
+        return Reviews(fault=f"{error.title}. {error.detail}")
+
+
+def _neither(reason: str) -> Pictures:
+    unread: Availability = {"available": False, "code": _NOT_READ, "reason": reason}
+    return {"picture": unread, "heatmap": unread}

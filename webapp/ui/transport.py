@@ -1,0 +1,202 @@
+"""Send requests to the API within limits of time and number; every failure becomes an ApiError."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import TimeoutError as HttpTimeout
+
+from model.serving import unix_socket
+from webapp.concurrency import Busy, ConcurrencyLimit
+from webapp.ui.round_robin import RoundRobin
+from webapp.ui.settings import ApiLimits
+
+_CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
+_MAX_PROBES = 4  # readiness probes that wait for the API at the same time
+_CHUNK = 64 * 1024  # bytes
+_NO_ANSWER = "The assessment service does not answer"
+_CALLER_ERRORS = {400, 404, 409, 413}  # the request was wrong, the API works
+_TITLES = {  # of the statuses that are passed on to the browser; all others become 502
+    400: "The request was not understood",
+    404: "Not found",
+    409: "Not possible",
+    413: "The upload is too large",
+    429: "Too many requests",
+    503: "The assessment service is not available at the moment",
+    507: "The store is full",
+}
+
+
+class ApiError(Exception):
+    """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser."""
+
+    def __init__(self, status: int, title: str, detail: str, retry_after: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete response with a status of success, or with one that the caller accepts."""
+
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Transport:
+    """The API at one address or several. Safe to share between threads.
+
+    At most `limits.max_reads` requests that are no upload wait for the API at the same time; the next ones fail at
+    once. Each has `limits.read_seconds` for all of its attempts, so that an API that hangs never takes every thread of
+    the page for long. Uploads have a longer limit, and the views bound their number.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        token: str,
+        limits: ApiLimits,
+        report_failure: Callable[[str], None] = lambda kind: None,
+        connections: int = 16,
+        socket: Path | None = None,
+    ) -> None:
+        """`report_failure` is called with the kind of each failure.
+
+        `socket`: where the one API listens on this machine; the address then serves as its name only.
+        """
+        self._addresses = RoundRobin(urls)
+        self._token = token
+        self._limits = limits
+        self._reads = ConcurrencyLimit(limits.max_reads, retry_after=2)
+        self._probes = ConcurrencyLimit(_MAX_PROBES, retry_after=2)
+        self._report_failure = report_failure
+        pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
+        self._http = pool(maxsize=connections, retries=False)
+
+    def upload(self, path: str, request_id: str, **options: Any) -> Answer:
+        """POST files; each read of the response may take `limits.upload_seconds`."""
+        timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=self._limits.upload_seconds)
+        return self._send("POST", path, request_id, lambda: timeout, **options)
+
+    def request(self, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any) -> Answer:
+        """Send any other request. If a connection breaks and the request `may_repeat`, it is sent once more.
+
+        The option `accepted`: statuses that are an answer, beside those of success.
+        """
+        return self._bounded(self._reads, method, path, request_id, may_repeat, **options)
+
+    def probe(self, path: str, request_id: str) -> Answer:
+        """GET the API's own state; the reads of people take no place of it."""
+        return self._bounded(self._probes, "GET", path, request_id)
+
+    def _bounded(
+        self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
+    ) -> Answer:
+        deadline = time.monotonic() + self._limits.read_seconds
+
+        def remaining() -> urllib3.Timeout:
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                raise HttpTimeout
+            return urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, seconds), total=seconds)
+
+        try:
+            with places.slot():
+                return self._send(method, path, request_id, remaining, may_repeat, **options)
+        except Busy as error:
+            detail = "Too many requests wait for its answer. Try again in a moment."
+            raise ApiError(503, _TITLES[503], detail, str(error.retry_after)) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        request_id: str,
+        limit: Callable[[], urllib3.Timeout],
+        may_repeat: bool = True,
+        headers: Mapping[str, str] | None = None,
+        accepted: Sequence[int] = (),
+        **options: Any,
+    ) -> Answer:
+        """Send a request to the first address that accepts a connection. `limit`: of an attempt, or HttpTimeout."""
+        own = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
+        options |= {"headers": {**own, **(headers or {})}, "redirect": False, "preload_content": False}
+        urls = self._addresses.order()
+        while True:
+            url = urls.pop(0)
+            try:
+                with closing(self._http.request(method, url + path, timeout=limit(), **options)) as response:
+                    return self._checked(response, _body(response, limit), accepted)
+            except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
+                self._mark_failed(url, "unreachable")
+                if not urls:
+                    raise ApiError(502, _NO_ANSWER, "It cannot be reached.") from error
+            except HttpTimeout as error:
+                self._mark_failed(url, "timeout")
+                detail = f"The API did not respond in time.{_open_outcome(method, path)}"
+                raise ApiError(504, "The assessment service took too long", detail) from error
+            except ProtocolError as error:
+                self._report_failure("broken")
+                if not may_repeat:
+                    detail = f"The connection closed before a response arrived.{_open_outcome(method, path)}"
+                    raise ApiError(502, _NO_ANSWER, detail) from error
+                may_repeat = False
+                urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
+            except HTTPError as error:
+                self._report_failure("broken")
+                detail = f"The connection failed.{_open_outcome(method, path)}"
+                raise ApiError(502, _NO_ANSWER, detail) from error
+
+    def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes, accepted: Sequence[int]) -> Answer:
+        if response.status in accepted or HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return Answer(response.headers, body)
+        if response.status not in _CALLER_ERRORS:
+            self._report_failure("status")
+        raise _status_error(response.status, body, response.headers.get("Retry-After"))
+
+    def _mark_failed(self, url: str, kind: str) -> None:
+        self._addresses.mark_failed(url)
+        self._report_failure(kind)
+
+
+def _body(response: urllib3.BaseHTTPResponse, limit: Callable[[], urllib3.Timeout]) -> bytes:
+    """The whole body. A response that arrives byte by byte is never silent, so the time is checked at each part."""
+    parts = []
+    while part := response.read1(_CHUNK):
+        parts.append(part)
+        limit()
+    response.release_conn()
+    return b"".join(parts)
+
+
+def _open_outcome(method: str, path: str) -> str:
+    """What the API may have done although its response was lost; empty for a request that only reads."""
+    if method == "DELETE":
+        return " The result may have been erased: look at it before you try again."
+    if method != "POST":
+        return ""
+    if path.endswith("/feedback"):
+        return " The feedback may have been saved: look at the result before you send it again."
+    return " The files may have been assessed: look under Results before you send them again."
+
+
+def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
+    """The error for a response with an error status, with the API's own detail if it has one."""
+    try:
+        detail = str(json.loads(body)["detail"])
+    except (ValueError, TypeError, KeyError):
+        detail = f"It answered with status {status}."
+    if status not in _TITLES:
+        return ApiError(502, "The assessment service failed", detail)
+    return ApiError(status, _TITLES[status], detail, retry_after)
