@@ -117,6 +117,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     api_store.add_feedback(stored.id, {"label": "unsure"})
     assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
     assert list(api_store.ids()) == [stored.id]
+    assert api_store.lists.place(stored, "time", "all").number == 1
     assert (used(server), refused(server)) == (granted("api"), [])
 
 

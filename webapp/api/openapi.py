@@ -19,6 +19,8 @@ _TYPES = {
     "Created": documents.Created,
     "PartlyCreated": documents.PartlyCreated,
     "Page": documents.Page,
+    "Entry": documents.Entry,
+    "Place": documents.Place,
     "NewFeedback": documents.NewFeedback,
     "Feedback": documents.Feedback,
     "FeedbackList": documents.FeedbackList,

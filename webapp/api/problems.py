@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
-from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
+from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id
 
@@ -61,6 +61,10 @@ def problem(error: Exception) -> Problem:
         case StoreUnavailable():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(503, "store-unavailable", "Results cannot be stored or read at the moment.", RETRY_AFTER)
+        case NotRead():
+            so_far = f"{error.read} of {error.results} results so far" if error.results else "it has just begun"
+            detail = f"The list is being read: {so_far}. Filters and search work afterwards. Try again shortly."
+            return Problem(503, "list-not-read", detail, RETRY_AFTER)
         case Damaged():
             log.error("request %s: damaged: %s", request_id(), error)
             return Problem(500, "record-damaged", "The record is damaged: its integrity check failed. It is not shown.")

@@ -13,7 +13,7 @@ from urllib3.exceptions import TimeoutError as HttpTimeout
 
 from model.serving import unix_socket
 from model.serving.prediction import Prediction
-from webapp.documents import Feedback
+from webapp.documents import Feedback, Place
 from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
@@ -77,11 +77,16 @@ class ApiClient:
         response = self._request("POST", "/v1/predictions", request_id, headers=headers, body=body)
         return _read(response, lambda answer: responses.upload_result(answer, len(files)))
 
-    def page(self, order: str, finding: str, cursor: str | None, limit: int, request_id: str) -> ResultPage:
-        """A page of the list."""
-        fields = {"order": order, "finding": finding, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+    def page(self, chosen: Mapping[str, str], cursor: str | None, limit: int, request_id: str) -> ResultPage:
+        """A page of the list with these parameters."""
+        fields = {**chosen, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         response = self._request("GET", "/v1/predictions", request_id, fields=fields)
-        return _read(response, responses.result_page)
+        return _read(response, lambda answer: responses.result_page(answer, chosen))
+
+    def place(self, identifier: str, chosen: Mapping[str, str], request_id: str) -> Place:
+        """Where a prediction stands in the list with these parameters."""
+        path = f"/v1/predictions/{identifier}/place"
+        return _read(self._request("GET", path, request_id, fields=dict(chosen)), responses.place)
 
     def show(self, identifier: str, request_id: str) -> tuple[Prediction, bool]:
         """A stored prediction, and whether a picture is stored with it."""
@@ -90,7 +95,7 @@ class ApiClient:
         return _read(response, lambda answer: responses.prediction(answer, identifier)), has_picture
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
-        """The picture "image.png" or "heatmap.png" of a prediction."""
+        """The picture "image.png", "thumbnail.png" or "heatmap.png" of a prediction."""
         content = self._request("GET", f"/v1/predictions/{identifier}/{name}", request_id).data
         if not content.startswith(_PNG_SIGNATURE):
             raise _invalid_response()

@@ -14,6 +14,8 @@ from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
 from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.keys import CHANGES
+from webapp.api.storage.listing import Filters
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
@@ -66,9 +68,9 @@ def without(packed: tarfile.TarFile, name: str) -> tarfile.TarFile:
 
 
 def contents(server: RedisServer) -> dict[str, object]:
-    """Every key of the store with its value."""
+    """Every key of the store with its value, without what tells the other processes of changes."""
     client, values = server.client(), {}
-    for key in client.keys("pneumo:1:*"):
+    for key in set(client.keys("pneumo:1:*")) - {CHANGES.encode()}:
         kind = client.type(key)
         read = {b"string": client.get, b"list": lambda key: client.lrange(key, 0, -1)}
         values[key] = read.get(kind, lambda key: client.zrange(key, 0, -1))(key)
@@ -215,3 +217,18 @@ def test_a_sealed_line_is_what_the_store_held(store):
     put(store, record(1))
     line = json.loads(archive(store).extractfile("sealed.jsonl").read())
     assert line["record"].encode() == store.item(record(1).id).record and Path(line["id"]).name == record(1).id
+
+
+def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_server):
+    put(store, record(1), record(2))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    redis_server.client().flushall()
+    put(store, record(1))
+    running = StoreCopy.open(settings(redis_server.port))
+    with running.lists._worklist.rows(120):
+        pass
+    assert running.page("time", "all", None, 10, Filters(review="unread")).total == 1
+    restore(store, OWN, packed)
+    assert running.page("time", "all", None, 10, Filters(review="unread")).records == [record(2)]
+    assert running.page("time", "all", None, 10, Filters(review="reviewed")).records == [record(1)]

@@ -20,6 +20,15 @@ class Damaged(Exception):
     """The stored bytes were changed; the message is their key."""
 
 
+class NotRead(Exception):
+    """This process has not read all results yet: `read` of `results`."""
+
+    def __init__(self, read: int, results: int) -> None:
+        super().__init__(f"{read} of {results} results are read")
+        self.read = read
+        self.results = results
+
+
 class FeedbackFull(Exception):
     """A prediction has the maximum number of feedback entries."""
 

@@ -16,8 +16,11 @@ from webapp.api.settings import StoreSettings
 from webapp.api.storage import listing
 from webapp.api.storage.errors import CONTENDED, Damaged, FeedbackFull, Missing, StoreUnavailable, reason, redis_errors
 from webapp.api.storage.keys import index_of, key_of
-from webapp.api.storage.records import Page, Record
+from webapp.api.storage.listing import NO_FILTERS, Filters
+from webapp.api.storage.lists import Lists
+from webapp.api.storage.records import Page, Record, Review, last_review
 from webapp.api.storage.seal import Seal, SealBroken, serialize
+from webapp.api.storage.worklist import announce
 from webapp.documents import Feedback
 
 _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
@@ -37,6 +40,7 @@ class Store:
     def __init__(self, client: redis.Redis, seal: Seal) -> None:
         self._redis = client
         self._seal = seal
+        self.lists = Lists(client, self.open_record, self._open_review)
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
@@ -74,6 +78,8 @@ class Store:
                     pipe.set(key_of("image", record.id), picture, ex=expiry)
                 for order, list_filter, member in listing.memberships(record.prediction) if listed else ():
                     pipe.zadd(index_of(order, list_filter), {member: 0})
+                if listed:
+                    announce(pipe, record.id)
                 try:
                     pipe.execute()
                     return record
@@ -86,25 +92,9 @@ class Store:
         with redis_errors():
             return self.open_record(identifier, self._redis.get(key_of("record", identifier)))
 
-    def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
-        """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
-        start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
-        with redis_errors():
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrevrangebylex(index_of(order, list_filter), start, "-", 0, limit + 1)
-                pipe.zcard(index_of(order, list_filter))
-                raw_members, total = pipe.execute()
-            members = [each.decode("ascii", "replace") for each in raw_members]
-            ids = [listing.id_of(each) for each in members[:limit]]
-            values = self._redis.mget([key_of("record", identifier) for identifier in ids]) if ids else []
-        records, damaged = [], []
-        for identifier, value in zip(ids, values, strict=True):
-            try:
-                records.append(self.open_record(identifier, value))
-            except (Damaged, Missing):
-                damaged.append(identifier)
-        following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
-        return Page(records, damaged, following, total)
+    def page(self, order: str, list_filter: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
+        """At most `limit` records, newest or most probable first; raises listing.CursorInvalid or NotRead."""
+        return self.lists.page(order, list_filter, cursor, limit, filters)
 
     def picture(self, identifier: str) -> bytes:
         """The picture stored with a record; raises Missing or Damaged."""
@@ -140,24 +130,34 @@ class Store:
         with redis_errors():
             if self._redis.llen(key) >= _MAX_FEEDBACK:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
-            self._redis.rpush(key, self._seal.close(key, serialize(document)))
+            with self._redis.pipeline() as pipe:
+                pipe.rpush(key, self._seal.close(key, serialize(document)))
+                announce(pipe, identifier)
+                pipe.execute()
 
     def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
         """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
-        key = key_of("feedback", identifier)
         with redis_errors():
-            values = self._redis.lrange(key, 0, -1)
+            values = self._redis.lrange(key_of("feedback", identifier), 0, -1)
+        return self._open_feedback(identifier, values)
+
+    def _open_feedback(self, identifier: str, values: list[bytes]) -> tuple[list[Feedback], int]:
         entries = []
         for value in values:
             with suppress(SealBroken):
-                entries.append(json.loads(self._seal.open(key, value)))
+                entries.append(json.loads(self._seal.open(key_of("feedback", identifier), value)))
         entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
         return entries, len(values) - len(entries)
+
+    def _open_review(self, identifier: str, values: list[bytes]) -> Review:
+        return last_review(*self._open_feedback(identifier, values))
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory."""
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
+            # An upload announces itself so. There is no such stream, and none is made.
+            self._redis.xadd(key_of("probe", "changes"), {"id": "none"}, nomkstream=True)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("Redis is nearly full")

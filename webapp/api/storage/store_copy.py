@@ -15,6 +15,7 @@ from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, PUT_ATTEMPTS, Store
+from webapp.api.storage.worklist import announce
 from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request
@@ -180,6 +181,8 @@ class StoreCopy(Store):
         ]
         for sealed in missing:
             pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
+        if stored.record is None or missing:
+            announce(pipe, item.id)
         return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
 
 

@@ -59,7 +59,7 @@ def test_every_key_has_the_prefix_and_no_file_name(store, redis_server):
     store.cache_heatmap(record(1).id, b"png")
     store.add_feedback(record(1).id, {"label": "unsure"})
     names = redis_server.client().keys()
-    assert len(names) == 3 + 2 * 3 + 3
+    assert len(names) == 3 + 2 * 3 + 3 + 1
     assert all(name.startswith(b"pneumo:1:") and b"png" not in name for name in names)
 
 
