@@ -14,7 +14,7 @@ from webapp.api.storage.rows import Positions, Rows
 from webapp.api.storage.worklist import Worklist
 
 _READ_SECONDS = 2.0  # to wait for the rows
-_SHORT_SECONDS = 0.2  # to wait for them where the indexes of Redis can answer as well
+_SHORT_SECONDS = 0.05  # to wait for them where the indexes of Redis can answer as well
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import repeat
+from operator import contains
 
 import numpy as np
 
@@ -69,6 +71,7 @@ class Rows:
         self._names: list[str] = []
         self._columns = {name: np.empty(0, dtype) for name, dtype in _COLUMNS.items()}
         self._codes: dict[str | None, int] = {None: 0}  # of models and of refusals
+        self._by_rank: Positions | None = None  # all positions by rank; None: to be computed
 
     def __len__(self) -> int:
         return len(self.members)
@@ -85,7 +88,10 @@ class Rows:
             position = bisect_left(self.members, row.member)
             if position < len(self) and self.members[position] == row.member:
                 self._names[position] = row.name
-                for name, value in self._values(row).items():
+                values = self._values(row)
+                if values["rank"] != self._columns["rank"][position]:
+                    self._by_rank = None
+                for name, value in values.items():
                     self._columns[name][position] = value
             else:
                 new[row.member] = row
@@ -93,6 +99,7 @@ class Rows:
             self._insert([new[member] for member in sorted(new)])
 
     def _insert(self, rows: Sequence[Row]) -> None:
+        self._by_rank = None
         positions = [bisect_left(self.members, row.member) for row in rows]
         values = [self._values(row) for row in rows]
         for name, dtype in _COLUMNS.items():
@@ -115,6 +122,7 @@ class Rows:
     def remove(self, members: Iterable[str]) -> None:
         """Remove the rows with these members; others are ignored."""
         places = ((bisect_left(self.members, member), member) for member in members)
+        self._by_rank = None
         gone = sorted(place for place, member in places if self.members[place : place + 1] == [member])
         for column in _COLUMNS:
             self._columns[column] = np.delete(self._columns[column], gone)
@@ -123,15 +131,23 @@ class Rows:
 
     def select(self, order: str, finding: str, filters: Filters) -> Positions:
         """The positions of the rows in a list, in its order."""
-        chosen = np.flatnonzero(self._mask(finding, filters))
-        if words := filters.words:
-            names = self._names
-            chosen = np.array(
-                [at for at in chosen.tolist() if not (name := names[at]) or all(word in name for word in words)], "i8"
-            )
-        if order == "probability":  # stable, so that equal ones stay in the order of time
-            chosen = chosen[np.argsort(self._columns["rank"][chosen], kind="stable")]
-        return chosen[::-1]
+        mask = self._mask(finding, filters)
+        for word in filters.words:
+            mask = self._containing(word, mask)
+        if order == "time":
+            return np.flatnonzero(mask)[::-1]
+        if self._by_rank is None:  # stable, so that equal ones stay in the order of time
+            self._by_rank = np.argsort(self._columns["rank"], kind="stable")
+        return self._by_rank[mask[self._by_rank]][::-1]
+
+    def _containing(self, word: str, mask: np.ndarray) -> np.ndarray:
+        """Those of the masked rows whose name contains the word, or is not known."""
+        places = np.flatnonzero(mask)
+        names = self._names if len(places) == len(self) else map(self._names.__getitem__, places.tolist())
+        found = np.fromiter(map(contains, names, repeat(word)), bool, len(places))
+        narrowed = np.zeros_like(mask)
+        narrowed[places] = found | (self._columns["outcome"][places] == 0)
+        return narrowed
 
     def _mask(self, finding: str, filters: Filters) -> np.ndarray:
         columns = self._columns
