@@ -22,6 +22,8 @@ ReviewFilter = Literal["all", "unread", "reviewed", "disagreement"]
 ORDERS = ("time", "probability")
 FILTERS = ("all", "pneumonia", "no pneumonia", "refused")
 REVIEWS: tuple[ReviewFilter, ...] = get_args(ReviewFilter)
+UNKNOWN_TIME = 2**62  # later than any; such a result is in the lists of all days, and has not expired
+_TIME_DIGITS = 17
 _SCALE = 10**9  # probabilities are compared to nine digits
 _MEMBER = {
     "time": re.compile(r"[0-9]{17}:[0-9a-f]{32}"),
@@ -86,10 +88,16 @@ def id_of(index_member: str) -> str:
     return index_member.rpartition(":")[2]
 
 
+def created(index_member: str) -> int:
+    """The time within an index member, in microseconds since 1970; UNKNOWN_TIME if the member is damaged."""
+    number = index_member.rpartition(":")[0].rpartition(":")[2]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) == _TIME_DIGITS else UNKNOWN_TIME
+
+
 def to_cursor(order: str, list_filter: str, index_member: str, filters: Filters = NO_FILTERS) -> str:
     """An opaque text that marks where the next page starts."""
     plain = _prefix(order, list_filter, filters) + index_member
-    return base64.urlsafe_b64encode(plain.encode("ascii")).decode("ascii").rstrip("=")
+    return base64.urlsafe_b64encode(plain.encode("ascii", "replace")).decode("ascii").rstrip("=")
 
 
 def from_cursor(order: str, list_filter: str, cursor: str, filters: Filters = NO_FILTERS) -> str:

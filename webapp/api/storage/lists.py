@@ -36,8 +36,14 @@ class Lists:
         client: redis.Redis,
         open_record: Callable[[str, bytes | None], Record],
         open_review: Callable[[str, list[bytes]], Review],
+        cutoff: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`cutoff`: results made at or before this moment have expired (microseconds since 1970); None: none has.
+
+        No list has them, whether or not they are erased already.
+        """
         self._redis = client
+        self._cutoff = cutoff
         self._open_record = open_record
         self._open_review = open_review
         self._worklist = Worklist(client, open_record, open_review)
@@ -57,7 +63,7 @@ class Lists:
         """Where a result stands in a list; raises NotRead."""
         member = listing.member(order, record.prediction)
         with self._worklist.rows(_READ_SECONDS) as rows:
-            chosen = rows.select(order, finding, filters)
+            chosen = rows.select(order, finding, filters, self._cutoff())
             before = rows.standing_before(order, chosen, member)
             there = before < len(chosen) and rows.member(order, int(chosen[before])) == member
             return Place(
@@ -74,7 +80,7 @@ class Lists:
         simple = filters == NO_FILTERS
         try:
             with self._worklist.rows(_SHORT_SECONDS if simple else _READ_SECONDS, compare) as rows:
-                chosen = rows.select(order, finding, filters)
+                chosen = rows.select(order, finding, filters, self._cutoff())
                 start = 0 if after is None else rows.standing_before(order, chosen, after, including=True)
                 shown = chosen[start : start + limit].tolist()
                 return _Part(
@@ -90,7 +96,7 @@ class Lists:
         return self._part_of_index(order, finding, after, limit)
 
     def _part_of_index(self, order: str, finding: str, after: str | None, limit: int) -> _Part:
-        """From an index of Redis, while this process still reads the rows."""
+        """From an index of Redis, while this process still reads the rows; its size may count expired ones."""
         index, start = index_of(order, finding), "+" if after is None else f"({after}"
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.zrevrangebylex(index, start, "-", 0, limit + 1)
@@ -100,9 +106,13 @@ class Lists:
         first = 1 if after is None and members else None
         return _Part(members[:limit], len(members) > limit, total, first, [])
 
+    def _expired(self, member: str) -> bool:
+        cutoff = self._cutoff()
+        return cutoff is not None and listing.created(member) <= cutoff
+
     def _opened(self, part: _Part) -> tuple[dict[str, list], bool]:
         """The records of a part with their reviews and the ids of damaged ones; whether a record is missing."""
-        identifiers = [listing.id_of(member) for member in part.members]
+        identifiers = [listing.id_of(member) for member in part.members if not self._expired(member)]
         if not identifiers:
             return {"records": [], "damaged": [], "reviews": []}, False
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:

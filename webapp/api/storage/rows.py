@@ -111,7 +111,7 @@ class Rows:
 
     def _values(self, row: Row) -> dict[str, int]:
         return {
-            "created": int(row.member.partition(":")[0]),
+            "created": listing.created(row.member),
             "rank": row.rank,
             "outcome": 0 if row.outcome is None else FILTERS.index(row.outcome),
             "refusal": self._codes.setdefault(row.refusal, len(self._codes)),
@@ -129,9 +129,11 @@ class Rows:
         for place in reversed(gone):
             del self.members[place], self._names[place]
 
-    def select(self, order: str, finding: str, filters: Filters) -> Positions:
-        """The positions of the rows in a list, in its order."""
+    def select(self, order: str, finding: str, filters: Filters, cutoff: int | None = None) -> Positions:
+        """The positions of the rows in a list, in its order; without those made at or before `cutoff`."""
         mask = self._mask(finding, filters)
+        if cutoff is not None:
+            mask &= self._columns["created"] > cutoff
         for word in filters.words:
             mask = self._containing(word, mask)
         if order == "time":
@@ -161,7 +163,8 @@ class Rows:
         if filters.since is not None:
             mask &= columns["created"] >= _microseconds(filters.since)
         if filters.until is not None:
-            mask &= columns["created"] < _microseconds(filters.until) + _DAY
+            unknown = columns["created"] == listing.UNKNOWN_TIME
+            mask &= (columns["created"] < _microseconds(filters.until) + _DAY) | unknown
         if filters.review != "all":
             mask &= np.isin(columns["review"], _REVIEW_STATES[filters.review])
         return mask

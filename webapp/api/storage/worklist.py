@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 
 import redis
 
@@ -113,14 +114,15 @@ class Worklist:
         return [each.decode("ascii", "replace") for each in reversed(members)]
 
     def _read_rows(self, members: Sequence[str]) -> list[Row]:
-        """The rows of results in the index; a record that is damaged or not there is a damaged row."""
-        rows = []
-        for member, (record, review) in zip(
-            members, self._read([listing.id_of(each) for each in members]), strict=True
-        ):
-            intact = record is not None and listing.member("time", record.prediction) == member
-            rows.append(row_of(record, review) if record is not None and intact else Row(member))
-        return rows
+        """The rows of results in the index; a record that is damaged or not there is a damaged row.
+
+        They stand where the index has them, also if it is damaged and says another time than the record.
+        """
+        read = self._read([listing.id_of(each) for each in members])
+        return [
+            Row(member) if record is None else replace(row_of(record, review), member=member)
+            for member, (record, review) in zip(members, read, strict=True)
+        ]
 
     def _read(self, identifiers: Sequence[str]) -> list[tuple[Record | None, Review]]:
         """The records and the last reviews of results; None for a record that is damaged or not there."""

@@ -112,7 +112,7 @@ function prepare() {
       const note = document.createElement("span");
       note.className = "thumbnail failed";
       note.textContent = "not loaded";
-      image.replaceWith(note);
+      image.closest("[aria-hidden]").replaceWith(note); // outside of what is hidden from screen readers
     });
   });
   document.querySelectorAll("img[data-picture]:not([data-ready])").forEach((image) => {

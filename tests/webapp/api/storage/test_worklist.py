@@ -274,3 +274,31 @@ def test_a_cursor_belongs_to_its_filters(store):
     for other in (Filters(), Filters(text="png"), replace(filters, since=date(2026, 1, 1))):
         with pytest.raises(listing.CursorInvalid):
             store.page("time", "all", cursor, 1, other)
+
+
+@pytest.mark.parametrize("all_is_read", [True, False])
+def test_an_expired_result_is_in_no_list_although_it_is_not_erased_yet(store, monkeypatch, all_is_read):
+    put(store, *(record(number) for number in range(1, 5)))
+    moment = listing.created(listing.member("time", record(2).prediction))
+    monkeypatch.setattr(store.lists, "_cutoff", lambda: moment)
+    if all_is_read:
+        ready(store)
+    else:
+        monkeypatch.setattr(store.lists._worklist, "_read_all", lambda _: None)
+    page = store.page("time", "all", None, 10)
+    assert ([each.id for each in page.records], page.damaged) == ([record(4).id, record(3).id], [])
+    if all_is_read:
+        assert page.total == 2
+        assert store.lists.place(record(3), "probability", "all").next is None
+
+
+@pytest.mark.parametrize("damage", [b"00000000000000001", b"1767225600x020000", "17672256000\u00e4020000".encode()])
+def test_a_damaged_entry_of_the_index_loses_no_result(store, redis_server, damage):
+    put(store, record(1), record(2), record(3))
+    entry, client = listing.member("time", record(2).prediction), redis_server.client()
+    client.zrem("pneumo:1:index:time:all", entry)
+    client.zadd("pneumo:1:index:time:all", {damage + entry.encode()[-33:]: 0})
+    fresh = ready(Store.open(settings(redis_server.port)))
+    page = fresh.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
+    assert (page.records, page.damaged, page.total) == ([record(2)], [], 1)
+    assert len(fresh.page("time", "all", None, 10).records) == 3
