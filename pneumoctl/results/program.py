@@ -11,10 +11,11 @@ sys.argv = [module, *sys.argv[3:]]
 runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 # What the two programs import; beyond that they need the package `redis`, which the API's environment has. The
 # packages' own __init__ are left out: they would import the whole API.
+_STORAGE = ("changes", "errors", "keys", "listing", "records", "seal", "store", "store_copy")
 _SOURCES = {
     "webapp": (
         *("documents.py", "environment.py", "api/export.py", "api/restore.py", "api/settings.py"),
-        *(f"api/storage/{name}.py" for name in ("errors", "keys", "listing", "records", "seal", "store", "store_copy")),
+        *(f"api/storage/{name}.py" for name in _STORAGE),
     ),
     "model": ("operating_points_section.py", "schema.py", "serving/prediction.py"),
 }

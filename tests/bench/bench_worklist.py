@@ -178,7 +178,7 @@ def measure(
         timed(name, LIST, {**query, "limit": "50"})
     deep = {"order": "probability", "review": "unread", "limit": "100"}
     for _ in range(20):
-        deep["cursor"] = client.good(LIST, deep)[1]["next"]
+        deep["cursor"] = client.good(LIST, deep)[1]["next"] or deep["cursor"]
     timed("page 21 of unread, most suspicious first", LIST, deep)
     timed("place of a result", f"{LIST}/{dice.choice(identifiers)}/place", {"order": "probability", "q": "ward"})
     return rows

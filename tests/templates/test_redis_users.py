@@ -111,7 +111,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     api_store.probe()
     stored = record(1)
     assert api_store.put(stored, None) == api_store.put(stored, None) == api_store.get(stored.id) == stored
-    assert [each.id for each in api_store.page("time", "all", None, 20).records] == [stored.id]
+    assert [each.id for each in api_store.lists.page("time", "all", None, 20).records] == [stored.id]
     api_store.cache_heatmap(stored.id, b"picture")
     assert api_store.heatmap(stored.id) == b"picture"
     api_store.add_feedback(stored.id, {"label": "unsure"})

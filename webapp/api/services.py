@@ -8,6 +8,7 @@ from model.serving.prediction import Choices
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
+from webapp.api.storage.lists import Lists
 from webapp.api.storage.store import Store
 from webapp.concurrency import ConcurrencyLimit
 
@@ -25,6 +26,7 @@ class Services:
 
     settings: ApiSettings
     store: Store
+    lists: Lists
     scorer: Scorer
     uploads: ConcurrencyLimit
     scoring: ConcurrencyLimit
@@ -33,9 +35,11 @@ class Services:
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
         """Load the model; Redis is connected on first use."""
+        store = Store.open(settings.store)
         return cls(
             settings=settings,
-            store=Store.open(settings.store),
+            store=store,
+            lists=store.lists,
             scorer=Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)),
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),

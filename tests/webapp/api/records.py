@@ -49,7 +49,7 @@ def walk(store: Store, order: str, chosen: str, limit: int) -> list[str]:
     """The file names of all pages in order."""
     names, cursor = [], None
     while True:
-        page = store.page(order, chosen, cursor, limit)
+        page = store.lists.page(order, chosen, cursor, limit)
         names += [each.prediction["file"] for each in page.records]
         cursor = page.next
         if cursor is None:

@@ -13,8 +13,8 @@ from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
+from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import StoreUnavailable
-from webapp.api.storage.keys import CHANGES
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
@@ -171,7 +171,7 @@ def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, r
     assert restore(both, OWN, packed)["added"] == 1
     assert store.get(record(1).id) == record(1)  # opened with this store's key alone
     assert (store.picture(record(1).id), store.feedback(record(1).id)) == (PICTURE, ([review(1)], 0))
-    assert [each.id for each in store.page("time", "all", None, 10).records] == [record(1).id]
+    assert [each.id for each in store.lists.page("time", "all", None, 10).records] == [record(1).id]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,20 @@ def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_ser
     running = StoreCopy.open(settings(redis_server.port))
     with running.lists._worklist.rows(120):
         pass
-    assert running.page("time", "all", None, 10, Filters(review="unread")).total == 1
+    assert running.lists.page("time", "all", None, 10, Filters(review="unread")).total == 1
     restore(store, OWN, packed)
-    assert running.page("time", "all", None, 10, Filters(review="unread")).records == [record(2)]
-    assert running.page("time", "all", None, 10, Filters(review="reviewed")).records == [record(1)]
+    assert running.lists.page("time", "all", None, 10, Filters(review="unread")).records == [record(2)]
+    assert running.lists.page("time", "all", None, 10, Filters(review="reviewed")).records == [record(1)]
+
+
+def test_an_import_into_a_stack_of_an_earlier_version_announces_nothing(store, own_redis):
+    """Its user of the API has no right to, and nobody there reads it."""
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    own_redis.client().execute_command("ACL", "SETUSER", "api", "-xadd")
+    earlier = StoreCopy.open(settings(own_redis.port))
+    assert restore(earlier, OWN, packed) == ALL | {"added": 1, "reviews": 1}
+    assert not own_redis.client().exists(CHANGES)
+    with pytest.raises(StoreUnavailable):  # but an API that would be silent about its uploads is not ready
+        earlier.probe()

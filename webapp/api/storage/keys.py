@@ -11,7 +11,3 @@ def key_of(kind: str, identifier: str) -> str:
 def index_of(order: str, list_filter: str) -> str:
     """The key of an index."""
     return key_of("index", f"{order}:{list_filter.replace(' ', '-')}")
-
-
-# A stream of the ids of results that were added or reviewed. What was removed is missing in the index of all results.
-CHANGES = key_of("changes", "results")

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -14,14 +16,15 @@ from redis.retry import Retry
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
 from webapp.api.storage import listing
+from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.errors import CONTENDED, Damaged, FeedbackFull, Missing, StoreUnavailable, reason, redis_errors
 from webapp.api.storage.keys import index_of, key_of
-from webapp.api.storage.listing import NO_FILTERS, Filters
-from webapp.api.storage.lists import Lists
-from webapp.api.storage.records import Page, Record, Review, last_review
+from webapp.api.storage.records import Record, Review, last_review
 from webapp.api.storage.seal import Seal, SealBroken, serialize
-from webapp.api.storage.worklist import announce
 from webapp.documents import Feedback
+
+if TYPE_CHECKING:
+    from webapp.api.storage.lists import Lists
 
 _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
@@ -40,7 +43,13 @@ class Store:
     def __init__(self, client: redis.Redis, seal: Seal) -> None:
         self._redis = client
         self._seal = seal
-        self.lists = Lists(client, self.open_record, self._open_review)
+
+    @cached_property
+    def lists(self) -> "Lists":
+        """The lists of the results."""
+        from webapp.api.storage.lists import Lists  # here: whoever exports a store needs no NumPy
+
+        return Lists(self._redis, self.open_record, self._open_review)
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
@@ -91,10 +100,6 @@ class Store:
         """The record with that id; raises Missing or Damaged."""
         with redis_errors():
             return self.open_record(identifier, self._redis.get(key_of("record", identifier)))
-
-    def page(self, order: str, list_filter: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
-        """At most `limit` records, newest or most probable first; raises listing.CursorInvalid or NotRead."""
-        return self.lists.page(order, list_filter, cursor, limit, filters)
 
     def picture(self, identifier: str) -> bytes:
         """The picture stored with a record; raises Missing or Damaged."""
@@ -156,8 +161,7 @@ class Store:
         """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory."""
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
-            # An upload announces itself so. There is no such stream, and none is made.
-            self._redis.xadd(key_of("probe", "changes"), {"id": "none"}, nomkstream=True)
+            try_to_announce(self._redis)  # as an upload does
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("Redis is nearly full")

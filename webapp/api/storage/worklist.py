@@ -15,25 +15,17 @@ from dataclasses import replace
 import redis
 
 from webapp.api.storage import listing
+from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, redis_errors
-from webapp.api.storage.keys import CHANGES, index_of, key_of
+from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record, Review
 from webapp.api.storage.rows import Row, Rows, row_of
 
-KEPT_CHANGES = 10_000  # about; the stream is trimmed in whole blocks
 _BATCH = 500  # results of one request to Redis
 _AT_ONCE = 1000  # changes that one use takes in
 _MEMBERS = 5000  # members of an index that are read with one command
 _LOCK_SECONDS = 3.0  # to wait for others, who may be waiting for Redis
 _INDEX = index_of("time", "all")
-
-
-def announce(pipe: redis.client.Pipeline, identifier: str) -> None:
-    """Queue the announcement that a result was added or its reviews changed, in the transaction that does it.
-
-    Removing a result needs none, and can have none: a full Redis takes no addition to a stream.
-    """
-    pipe.xadd(CHANGES, {"id": identifier}, maxlen=KEPT_CHANGES, approximate=True)
 
 
 class Worklist:

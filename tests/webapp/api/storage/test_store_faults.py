@@ -30,7 +30,7 @@ def test_a_flipped_byte_damages_one_record_and_not_the_list(store, redis_server,
         store.picture(record(2).id)
     with pytest.raises(Damaged):
         store.add_feedback(record(2).id, {"label": "unsure"})
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert [each.prediction["file"] for each in page.records] == ["3.png", "1.png"]
     assert page.damaged == [record(2).id]
 
@@ -55,7 +55,7 @@ def test_a_record_under_another_id_is_damaged(store, redis_server):
 def test_a_deleted_record_is_listed_as_damaged(store, redis_server):
     put(store, record(1), record(2))
     redis_server.client().delete(f"pneumo:1:record:{record(1).id}")
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert (len(page.records), page.damaged) == (1, [record(1).id])
 
 
@@ -85,7 +85,7 @@ def test_a_killed_redis_loses_nothing(own_redis):
     with pytest.raises(StoreUnavailable):
         put(store, record(21))
     with pytest.raises(StoreUnavailable):
-        store.page("time", "all", None, 5)
+        store.lists.page("time", "all", None, 5)
     own_redis.start()
     assert walk(store, "time", "all", 7) == [f"{number}.png" for number in range(20, 0, -1)]
     assert store.picture(record(20).id) == PICTURE
@@ -103,7 +103,7 @@ def test_a_full_store_stores_no_partial_record(tmp_path):
         stored_ids = set(store.ids())
         assert 1 <= len(stored_ids) < 20
         assert client.zcard("pneumo:1:index:time:all") == len(stored_ids) == len(client.keys("pneumo:1:image:*"))
-        assert len(store.page("time", "all", None, 50).records) == len(stored_ids)
+        assert len(store.lists.page("time", "all", None, 50).records) == len(stored_ids)
         with pytest.raises(StoreUnavailable):
             store.probe()
     finally:

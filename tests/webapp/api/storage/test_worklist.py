@@ -10,8 +10,8 @@ import pytest
 
 from tests.webapp.api.records import put, record, settings
 from webapp.api.storage import listing, worklist
+from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import Damaged, NotRead, StoreUnavailable
-from webapp.api.storage.keys import CHANGES
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.records import Record
 from webapp.api.storage.store import Store
@@ -81,7 +81,7 @@ def walked(store: Store, order: str, finding: str, filters: Filters, limit: int)
     """The ids of all pages, whose totals and numbers must agree."""
     cursor, number = None, 1
     while True:
-        page = store.page(order, finding, cursor, limit, filters)
+        page = store.lists.page(order, finding, cursor, limit, filters)
         assert page.first == (number if page.records else None)
         assert page.damaged == []
         yield from (each.id for each in page.records)
@@ -130,7 +130,7 @@ def test_reviews_and_models_come_with_the_page(store):
     put(store, record(1, 0.9), record(2, 0.1), record(3))
     store.add_feedback(record(1).id, {"label": "no pneumonia", "created": "2026-03-10T00:00:00Z"})
     store.add_feedback(record(2).id, {"label": "unsure", "created": "2026-03-10T00:00:00Z"})
-    page = ready(store).page("time", "all", None, 10)
+    page = ready(store).lists.page("time", "all", None, 10)
     assert [each.label for each in page.reviews] == [None, "unsure", "no pneumonia"]
     disagreeing = [each.disagrees(one.prediction) for each, one in zip(page.reviews, page.records, strict=True)]
     assert disagreeing == [False, False, True]
@@ -141,7 +141,7 @@ def test_what_another_process_adds_reviews_or_removes_is_in_the_next_page(store,
     other, client = ready(Store.open(settings(redis_server.port))), redis_server.client()
     unread = Filters(review="unread")
     put(store, record(1), record(2), record(3))
-    assert other.page("time", "all", None, 10, unread).total == 3
+    assert other.lists.page("time", "all", None, 10, unread).total == 3
     store.add_feedback(record(2).id, {"label": "unsure"})
     assert list(walked(other, "time", "all", unread, 10)) == [record(3).id, record(1).id]
     _erase(client, record(3))
@@ -167,7 +167,7 @@ def test_a_result_that_is_removed_while_a_page_is_made_vanishes(store, redis_ser
         return whole(part)
 
     monkeypatch.setattr(store.lists, "_opened", slow)
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert ([each.id for each in page.records], page.damaged, page.total) == ([record(2).id], [], 1)
 
 
@@ -190,7 +190,7 @@ def test_a_stream_that_does_not_go_on_means_reading_all_again(store, redis_serve
         put(Store.open(settings(redis_server.port)), record(3))
         expected = [record(3).id, record(1).id]
     with pytest.raises(NotRead):
-        store.page("time", "all", None, 10, Filters(review="unread"))
+        store.lists.page("time", "all", None, 10, Filters(review="unread"))
     assert list(walked(ready(store), "time", "all", Filters(review="unread"), 10)) == expected
 
 
@@ -199,7 +199,7 @@ def test_more_changes_than_one_use_takes_in(store, redis_server, monkeypatch):
     put(store, record(1))
     other = ready(Store.open(settings(redis_server.port)))
     put(store, *(record(number) for number in range(2, 20)))
-    assert other.page("time", "all", None, 50, Filters(review="unread")).total == 19
+    assert other.lists.page("time", "all", None, 50, Filters(review="unread")).total == 19
 
 
 @pytest.mark.parametrize("order", listing.ORDERS)
@@ -214,11 +214,11 @@ def test_a_damaged_record_is_named_in_every_list_that_it_may_belong_to(store, re
         ("refused", Filters(review="unread")),
         ("all", Filters(review="disagreement")),
     ):
-        page = fresh.page(order, finding, None, 10, filters)
+        page = fresh.lists.page(order, finding, None, 10, filters)
         assert page.damaged == [record(2).id]
         assert page.total == len(page.records) + 1
-    assert fresh.page(order, "all", None, 10, Filters(until=day - timedelta(days=1))).total == 0
-    assert fresh.page("probability", "all", None, 1, Filters(review="unread")).damaged == [record(2).id]
+    assert fresh.lists.page(order, "all", None, 10, Filters(until=day - timedelta(days=1))).total == 0
+    assert fresh.lists.page("probability", "all", None, 1, Filters(review="unread")).damaged == [record(2).id]
     with pytest.raises(Damaged):
         fresh.get(record(2).id)
     place = fresh.lists.place(record(1, 0.9), "time", "all")
@@ -232,7 +232,7 @@ def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_serv
     client.lset(key, 0, client.lindex(key, 0).replace(b"pneumonia", b"healthy!!"))
     fresh = ready(Store.open(settings(redis_server.port)))
     for state in listing.REVIEWS:
-        page = fresh.page("time", "all", None, 10, Filters(review=state))
+        page = fresh.lists.page("time", "all", None, 10, Filters(review=state))
         assert [each.damaged for each in page.reviews] == [True]
 
 
@@ -242,18 +242,18 @@ def test_while_all_is_read_lists_without_filters_are_answered_and_others_say_so(
     whole = other.lists._worklist._read_rows
     monkeypatch.setattr(other.lists._worklist, "_read_rows", lambda members: goes_on.wait(120) and whole(members))
     monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.01)
-    page = other.page("time", "all", None, 1)
+    page = other.lists.page("time", "all", None, 1)
     assert ([each.id for each in page.records], page.total, page.first) == ([record(2).id], 2, 1)
-    second = other.page("time", "all", page.next, 1)
+    second = other.lists.page("time", "all", page.next, 1)
     assert ([each.id for each in second.records], second.next, second.first) == ([record(1).id], None, None)
     with pytest.raises(NotRead) as told:
-        other.page("time", "all", None, 10, Filters(review="unread"))
+        other.lists.page("time", "all", None, 10, Filters(review="unread"))
     assert (told.value.read, told.value.results) == (0, 2)
     with pytest.raises(NotRead):
         other.lists.place(record(1), "time", "all")
     put(store, record(3))
     goes_on.set()
-    assert ready(other).page("time", "all", None, 10, Filters(review="unread")).total == 3
+    assert ready(other).lists.page("time", "all", None, 10, Filters(review="unread")).total == 3
 
 
 def test_redis_that_is_away_during_the_reading_is_an_error_and_then_read_again(own_redis):
@@ -261,19 +261,19 @@ def test_redis_that_is_away_during_the_reading_is_an_error_and_then_read_again(o
     put(store, record(1))
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
-        store.page("time", "all", None, 10, Filters(review="unread"))
+        store.lists.page("time", "all", None, 10, Filters(review="unread"))
     own_redis.start()
-    assert ready(store).page("time", "all", None, 10, Filters(review="unread")).total == 1
+    assert ready(store).lists.page("time", "all", None, 10, Filters(review="unread")).total == 1
 
 
 def test_a_cursor_belongs_to_its_filters(store):
     put(store, record(1), record(2), record(3))
     filters = Filters(text="PNG", review="unread")
-    cursor = ready(store).page("time", "all", None, 1, filters).next
-    assert store.page("time", "all", cursor, 1, replace(filters, text=" png")).records == [record(2)]
+    cursor = ready(store).lists.page("time", "all", None, 1, filters).next
+    assert store.lists.page("time", "all", cursor, 1, replace(filters, text=" png")).records == [record(2)]
     for other in (Filters(), Filters(text="png"), replace(filters, since=date(2026, 1, 1))):
         with pytest.raises(listing.CursorInvalid):
-            store.page("time", "all", cursor, 1, other)
+            store.lists.page("time", "all", cursor, 1, other)
 
 
 @pytest.mark.parametrize("all_is_read", [True, False])
@@ -285,7 +285,7 @@ def test_an_expired_result_is_in_no_list_although_it_is_not_erased_yet(store, mo
         ready(store)
     else:
         monkeypatch.setattr(store.lists._worklist, "_read_all", lambda _: None)
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert ([each.id for each in page.records], page.damaged) == ([record(4).id, record(3).id], [])
     if all_is_read:
         assert page.total == 2
@@ -299,6 +299,6 @@ def test_a_damaged_entry_of_the_index_loses_no_result(store, redis_server, damag
     client.zrem("pneumo:1:index:time:all", entry)
     client.zadd("pneumo:1:index:time:all", {damage + entry.encode()[-33:]: 0})
     fresh = ready(Store.open(settings(redis_server.port)))
-    page = fresh.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
+    page = fresh.lists.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
     assert (page.records, page.damaged, page.total) == ([record(2)], [], 1)
-    assert len(fresh.page("time", "all", None, 10).records) == 3
+    assert len(fresh.lists.page("time", "all", None, 10).records) == 3
