@@ -21,7 +21,7 @@ from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.store import Store
+from webapp.api.storage.lists import ListedStore
 
 USERS = ("api", "exporter")
 FORBIDDEN = [
@@ -88,9 +88,9 @@ def client(server: RedisServer, **who: str) -> redis.Redis:
     return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=60, **who)
 
 
-def store(server: RedisServer, user: str) -> Store:
+def store(server: RedisServer, user: str) -> ListedStore:
     """The store as that user sees it."""
-    return Store.open(StoreSettings("127.0.0.1", server.port, "", user, password(user), bytes.fromhex(MAC_KEY)))
+    return ListedStore.open(StoreSettings("127.0.0.1", server.port, "", user, password(user), bytes.fromhex(MAC_KEY)))
 
 
 def used(server: RedisServer) -> set[str]:

@@ -68,7 +68,9 @@ def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
     chosen, limit = ListChoice.read(), list_parameters.limit()
     try:
-        page = services().lists.page(chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters)
+        page = services().store.lists.page(
+            chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
+        )
     except listing.CursorInvalid as error:
         raise Problem(
             400, "bad-cursor", "The cursor does not belong to this list. Start again without a cursor."
@@ -109,7 +111,7 @@ def show(identifier: str) -> Response:
 def place(identifier: str) -> Response:
     """Where the prediction stands in a list, and its neighbours there."""
     chosen, record = ListChoice.read(), services().store.get(identifier)
-    found = services().lists.place(record, chosen.order, chosen.finding, chosen.filters)
+    found = services().store.lists.place(record, chosen.order, chosen.finding, chosen.filters)
     return jsonify(asdict(found))
 
 

@@ -4,6 +4,7 @@ import hashlib
 
 from tests.webapp.servers import MAC_KEY, PASSWORD
 from webapp.api.settings import StoreSettings
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
 from webapp.api.storage.store import Store
 
@@ -45,7 +46,7 @@ def put(store: Store, *records: Record) -> None:
         store.put(each, PICTURE if each.image else None)
 
 
-def walk(store: Store, order: str, chosen: str, limit: int) -> list[str]:
+def walk(store: ListedStore, order: str, chosen: str, limit: int) -> list[str]:
     """The file names of all pages in order."""
     names, cursor = [], None
     while True:

@@ -16,6 +16,7 @@ from webapp.api.restore import Refused, main, restore
 from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.listing import Filters
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
@@ -171,7 +172,8 @@ def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, r
     assert restore(both, OWN, packed)["added"] == 1
     assert store.get(record(1).id) == record(1)  # opened with this store's key alone
     assert (store.picture(record(1).id), store.feedback(record(1).id)) == (PICTURE, ([review(1)], 0))
-    assert [each.id for each in store.lists.page("time", "all", None, 10).records] == [record(1).id]
+    listed = ListedStore.open(settings(redis_server.port)).lists.page("time", "all", None, 10)
+    assert [each.id for each in listed.records] == [record(1).id]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_ser
     packed = archive(store)
     redis_server.client().flushall()
     put(store, record(1))
-    running = StoreCopy.open(settings(redis_server.port))
+    running = ListedStore.open(settings(redis_server.port))
     with running.lists._worklist.rows(120):
         pass
     assert running.lists.page("time", "all", None, 10, Filters(review="unread")).total == 1

@@ -11,6 +11,8 @@ from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
 from webapp.api.storage.records import Page, Place, Record, Review
 from webapp.api.storage.rows import Positions, Rows
+from webapp.api.storage.seal import Seal
+from webapp.api.storage.store import Store
 from webapp.api.storage.worklist import Worklist
 
 _READ_SECONDS = 2.0  # to wait for the rows
@@ -128,6 +130,14 @@ class Lists:
             except (Damaged, Missing):
                 opened["damaged"].append(identifier)
         return opened, None in values
+
+
+class ListedStore(Store):
+    """A store that can list its results. It is apart, because whoever exports a store needs no NumPy for that."""
+
+    def __init__(self, client: redis.Redis, seal: Seal) -> None:
+        super().__init__(client, seal)
+        self.lists = Lists(client, self.open_record, self.open_review)
 
 
 def _intact(rows: Rows, positions: Positions) -> str | None:

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Self
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -22,9 +21,6 @@ from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record, Review, last_review
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.documents import Feedback
-
-if TYPE_CHECKING:
-    from webapp.api.storage.lists import Lists
 
 _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
@@ -44,15 +40,8 @@ class Store:
         self._redis = client
         self._seal = seal
 
-    @cached_property
-    def lists(self) -> "Lists":
-        """The lists of the results."""
-        from webapp.api.storage.lists import Lists  # here: whoever exports a store needs no NumPy
-
-        return Lists(self._redis, self.open_record, self._open_review)
-
     @classmethod
-    def open(cls, settings: StoreSettings) -> "Store":
+    def open(cls, settings: StoreSettings) -> Self:
         """Connect lazily: without Redis the API starts and reports that it is not ready."""
         client = redis.Redis(
             host=settings.host,
@@ -154,7 +143,8 @@ class Store:
         entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
         return entries, len(values) - len(entries)
 
-    def _open_review(self, identifier: str, values: list[bytes]) -> Review:
+    def open_review(self, identifier: str, values: list[bytes]) -> Review:
+        """The last review of a result, of its sealed feedback."""
         return last_review(*self._open_feedback(identifier, values))
 
     def probe(self) -> None:

@@ -9,12 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from tests.webapp.api.records import put, record, settings
+from tests.webapp.servers import RedisServer
 from webapp.api.storage import listing, worklist
 from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import Damaged, NotRead, StoreUnavailable
 from webapp.api.storage.listing import Filters
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
-from webapp.api.storage.store import Store
 
 NAMES = ("Thorax AP.png", "thorax_pa.dcm", "É 17.jpg", "e\u0301 18.jpg", "Straße.png", "IM000001", "a b  c.png")
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ def naive(records: list[Record], reviews: dict[str, str], order: str, finding: s
     return [each.id for each in sorted(chosen, key=lambda each: listing.member(order, each.prediction), reverse=True)]
 
 
-def walked(store: Store, order: str, finding: str, filters: Filters, limit: int) -> Iterator[str]:
+def walked(store: ListedStore, order: str, finding: str, filters: Filters, limit: int) -> Iterator[str]:
     """The ids of all pages, whose totals and numbers must agree."""
     cursor, number = None, 1
     while True:
@@ -91,7 +92,12 @@ def walked(store: Store, order: str, finding: str, filters: Filters, limit: int)
             return
 
 
-def ready(store: Store) -> Store:
+def opened(server: RedisServer) -> ListedStore:
+    """The store of another process of the API."""
+    return ListedStore.open(settings(server.port))
+
+
+def ready(store: ListedStore) -> ListedStore:
     """The store, once all rows are read."""
     with store.lists._worklist.rows(120):
         return store
@@ -100,7 +106,7 @@ def ready(store: Store) -> Store:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_list_is_that_of_a_plain_filter(redis_server, seed):
     dice = random.Random(seed)
-    store = ready(Store.open(settings(redis_server.port)))
+    store = ready(opened(redis_server))
     records = [varied(dice, number) for number in range(1, 90)]
     reviews: dict[str, str] = {}
     for each in records:
@@ -109,7 +115,7 @@ def test_every_list_is_that_of_a_plain_filter(redis_server, seed):
         reviews[each.id] = dice.choice(LABELS)
         store.add_feedback(each.id, {"label": "unsure", "created": "2026-03-09T00:00:00Z"})
         store.add_feedback(each.id, {"label": reviews[each.id], "created": "2026-03-10T00:00:00Z"})
-    other = ready(Store.open(settings(redis_server.port)))  # reads all at once; the first one followed every change
+    other = ready(opened(redis_server))  # reads all at once; the first one followed every change
     for _ in range(60):
         order, finding, filters = dice.choice(listing.ORDERS), dice.choice(listing.FILTERS), drawn_filters(dice)
         expected = naive(records, reviews, order, finding, filters)
@@ -138,7 +144,7 @@ def test_reviews_and_models_come_with_the_page(store):
 
 
 def test_what_another_process_adds_reviews_or_removes_is_in_the_next_page(store, redis_server):
-    other, client = ready(Store.open(settings(redis_server.port))), redis_server.client()
+    other, client = ready(opened(redis_server)), redis_server.client()
     unread = Filters(review="unread")
     put(store, record(1), record(2), record(3))
     assert other.lists.page("time", "all", None, 10, unread).total == 3
@@ -178,16 +184,16 @@ def test_a_stream_that_does_not_go_on_means_reading_all_again(store, redis_serve
     ready(store)
     if lost == "everything":
         client.flushall()
-        put(Store.open(settings(redis_server.port)), record(7))
+        put(opened(redis_server), record(7))
         expected = [record(7).id]
     elif lost == "the older changes":
-        put(Store.open(settings(redis_server.port)), record(3))
+        put(opened(redis_server), record(3))
         client.xtrim(CHANGES, 1, approximate=False)
         expected = [each.id for each in (record(3), record(2), record(1))]
     else:  # the last moments of a Redis whose machine lost power: both results have gone, and another one came
         client.delete(CHANGES)
         _erase(client, record(2))
-        put(Store.open(settings(redis_server.port)), record(3))
+        put(opened(redis_server), record(3))
         expected = [record(3).id, record(1).id]
     with pytest.raises(NotRead):
         store.lists.page("time", "all", None, 10, Filters(review="unread"))
@@ -197,7 +203,7 @@ def test_a_stream_that_does_not_go_on_means_reading_all_again(store, redis_serve
 def test_more_changes_than_one_use_takes_in(store, redis_server, monkeypatch):
     monkeypatch.setattr(worklist, "_AT_ONCE", 4)
     put(store, record(1))
-    other = ready(Store.open(settings(redis_server.port)))
+    other = ready(opened(redis_server))
     put(store, *(record(number) for number in range(2, 20)))
     assert other.lists.page("time", "all", None, 50, Filters(review="unread")).total == 19
 
@@ -206,7 +212,7 @@ def test_more_changes_than_one_use_takes_in(store, redis_server, monkeypatch):
 def test_a_damaged_record_is_named_in_every_list_that_it_may_belong_to(store, redis_server, order):
     put(store, record(1, 0.9), record(2, 0.2), record(3, None))
     redis_server.client().append(f"pneumo:1:record:{record(2).id}", b"x")
-    fresh = ready(Store.open(settings(redis_server.port)))
+    fresh = ready(opened(redis_server))
     day = date(2026, 1, 1)
     for finding, filters in (
         ("all", Filters(text="3.png")),
@@ -230,7 +236,7 @@ def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_serv
     store.add_feedback(record(1).id, {"label": "pneumonia"})
     key, client = f"pneumo:1:feedback:{record(1).id}", redis_server.client()
     client.lset(key, 0, client.lindex(key, 0).replace(b"pneumonia", b"healthy!!"))
-    fresh = ready(Store.open(settings(redis_server.port)))
+    fresh = ready(opened(redis_server))
     for state in listing.REVIEWS:
         page = fresh.lists.page("time", "all", None, 10, Filters(review=state))
         assert [each.damaged for each in page.reviews] == [True]
@@ -238,7 +244,7 @@ def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_serv
 
 def test_while_all_is_read_lists_without_filters_are_answered_and_others_say_so(store, redis_server, monkeypatch):
     put(store, record(1), record(2))
-    other, goes_on = Store.open(settings(redis_server.port)), threading.Event()
+    other, goes_on = opened(redis_server), threading.Event()
     whole = other.lists._worklist._read_rows
     monkeypatch.setattr(other.lists._worklist, "_read_rows", lambda members: goes_on.wait(120) and whole(members))
     monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.01)
@@ -257,7 +263,7 @@ def test_while_all_is_read_lists_without_filters_are_answered_and_others_say_so(
 
 
 def test_redis_that_is_away_during_the_reading_is_an_error_and_then_read_again(own_redis):
-    store = Store.open(settings(own_redis.port))
+    store = opened(own_redis)
     put(store, record(1))
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
@@ -298,7 +304,7 @@ def test_a_damaged_entry_of_the_index_loses_no_result(store, redis_server, damag
     entry, client = listing.member("time", record(2).prediction), redis_server.client()
     client.zrem("pneumo:1:index:time:all", entry)
     client.zadd("pneumo:1:index:time:all", {damage + entry.encode()[-33:]: 0})
-    fresh = ready(Store.open(settings(redis_server.port)))
+    fresh = ready(opened(redis_server))
     page = fresh.lists.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
     assert (page.records, page.damaged, page.total) == ([record(2)], [], 1)
     assert len(fresh.lists.page("time", "all", None, 10).records) == 3
