@@ -137,7 +137,8 @@ class ListedStore(Store):
 
     def __init__(self, client: redis.Redis, seal: Seal) -> None:
         super().__init__(client, seal)
-        self.lists = Lists(client, self.open_record, self.open_review)
+        reader = Store(client, seal)  # not this object: in a cycle the client's connections would be closed too late
+        self.lists = Lists(client, reader.open_record, reader.open_review)
 
 
 def _intact(rows: Rows, positions: Positions) -> str | None:

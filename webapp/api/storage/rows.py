@@ -20,6 +20,7 @@ from webapp.api.storage.records import Record, Review
 Positions = np.ndarray  # of int64, 1-D
 _DAY = 86_400 * 1_000_000  # microseconds
 _DAMAGED_RANK = 9_999_999_999  # nobody knows its probability: it stands before the most suspicious ones
+_KEPT_WORDS = 8
 _UNREAD, _REVIEWED, _DISAGREES, _UNKNOWN = range(4)
 _REVIEW_STATES = {
     "unread": (_UNREAD, _UNKNOWN),
@@ -72,6 +73,7 @@ class Rows:
         self._columns = {name: np.empty(0, dtype) for name, dtype in _COLUMNS.items()}
         self._codes: dict[str | None, int] = {None: 0}  # of models and of refusals
         self._by_rank: Positions | None = None  # all positions by rank; None: to be computed
+        self._found: dict[str, np.ndarray] = {}  # by word, for the next page and the next result of a search
 
     def __len__(self) -> int:
         return len(self.members)
@@ -87,10 +89,10 @@ class Rows:
         for row in rows:
             position = bisect_left(self.members, row.member)
             if position < len(self) and self.members[position] == row.member:
-                self._names[position] = row.name
                 values = self._values(row)
-                if values["rank"] != self._columns["rank"][position]:
-                    self._by_rank = None
+                if row.name != self._names[position] or values["rank"] != self._columns["rank"][position]:
+                    self._forget()
+                self._names[position] = row.name
                 for name, value in values.items():
                     self._columns[name][position] = value
             else:
@@ -99,7 +101,7 @@ class Rows:
             self._insert([new[member] for member in sorted(new)])
 
     def _insert(self, rows: Sequence[Row]) -> None:
-        self._by_rank = None
+        self._forget()
         positions = [bisect_left(self.members, row.member) for row in rows]
         values = [self._values(row) for row in rows]
         for name, dtype in _COLUMNS.items():
@@ -122,7 +124,7 @@ class Rows:
     def remove(self, members: Iterable[str]) -> None:
         """Remove the rows with these members; others are ignored."""
         places = ((bisect_left(self.members, member), member) for member in members)
-        self._by_rank = None
+        self._forget()
         gone = sorted(place for place, member in places if self.members[place : place + 1] == [member])
         for column in _COLUMNS:
             self._columns[column] = np.delete(self._columns[column], gone)
@@ -135,21 +137,26 @@ class Rows:
         if cutoff is not None:
             mask &= self._columns["created"] > cutoff
         for word in filters.words:
-            mask = self._containing(word, mask)
+            mask &= self._containing(word)
         if order == "time":
             return np.flatnonzero(mask)[::-1]
         if self._by_rank is None:  # stable, so that equal ones stay in the order of time
             self._by_rank = np.argsort(self._columns["rank"], kind="stable")
         return self._by_rank[mask[self._by_rank]][::-1]
 
-    def _containing(self, word: str, mask: np.ndarray) -> np.ndarray:
-        """Those of the masked rows whose name contains the word, or is not known."""
-        places = np.flatnonzero(mask)
-        names = self._names if len(places) == len(self) else map(self._names.__getitem__, places.tolist())
-        found = np.fromiter(map(contains, names, repeat(word)), bool, len(places))
-        narrowed = np.zeros_like(mask)
-        narrowed[places] = found | (self._columns["outcome"][places] == 0)
-        return narrowed
+    def _containing(self, word: str) -> np.ndarray:
+        """A mask of the rows whose name contains the word, or is not known."""
+        if word not in self._found:
+            if len(self._found) == _KEPT_WORDS:
+                self._found.clear()
+            found = np.fromiter(map(contains, self._names, repeat(word)), bool, len(self))
+            self._found[word] = found | (self._columns["outcome"] == 0)
+        return self._found[word]
+
+    def _forget(self) -> None:
+        """Forget what was computed from rows that change now."""
+        self._by_rank = None
+        self._found.clear()
 
     def _mask(self, finding: str, filters: Filters) -> np.ndarray:
         columns = self._columns

@@ -57,6 +57,9 @@ class Worklist:
             self._start().result(timeout=wait)
         except TimeoutError:
             raise NotRead(*self._progress) from None
+        except Exception:
+            self._reading = None  # it is tried again, and its error, which knows this frame, is not kept
+            raise
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             raise StoreUnavailable("others wait for Redis")
         try:
@@ -89,6 +92,8 @@ class Worklist:
             with self._lock:
                 self._rows, self._position = rows, position
             reading.set_result(None)
+        except StoreUnavailable as error:
+            reading.set_exception(StoreUnavailable(str(error)))  # without its frames, which know this object
         except BaseException as error:  # whoever waits gets it
             reading.set_exception(error)
 

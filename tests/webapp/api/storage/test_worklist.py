@@ -308,3 +308,27 @@ def test_a_damaged_entry_of_the_index_loses_no_result(store, redis_server, damag
     page = fresh.lists.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
     assert (page.records, page.damaged, page.total) == ([record(2)], [], 1)
     assert len(fresh.lists.page("time", "all", None, 10).records) == 3
+
+
+def test_a_search_finds_what_was_added_repaired_or_removed_since_it_was_last_made(store, redis_server):
+    client, key = redis_server.client(), f"pneumo:1:record:{record(2).id}"
+    put(store, record(1), record(2))
+    intact = client.get(key)
+    client.set(key, intact + b"x")
+    fresh = ready(opened(redis_server))
+
+    def found(text: str) -> tuple[list[Record], list[str]]:
+        page = fresh.lists.page("probability", "all", None, 10, Filters(text=text))
+        return page.records, page.damaged
+
+    for _ in range(2):
+        assert found("1.png") == ([record(1)], [record(2).id])
+    client.set(key, intact)
+    store.add_feedback(record(2).id, {"label": "unsure"})  # announces the repaired one
+    assert (found("1.png"), found("2.png")) == (([record(1)], []), ([record(2)], []))
+    put(store, record(21))
+    assert found("1.png") == ([record(21), record(1)], [])
+    _erase(client, record(1))
+    assert found("1.png") == ([record(21)], [])
+    for number in range(20):
+        assert found(f"nothing{number}") == ([], [])
