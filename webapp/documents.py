@@ -49,13 +49,48 @@ class DamagedRecord(TypedDict):
     error: Problem
 
 
+class Entry(TypedDict):
+    """What a list shows beside a prediction: whether a picture is stored, and the last review; null: unread.
+
+    review_damaged: a review cannot be read, so that the last one is not known.
+    disagrees: the last review contradicts the finding.
+    """
+
+    picture: bool
+    review: Label | None
+    review_damaged: bool
+    disagrees: bool
+
+
 class Page(TypedDict):
-    """A page of the list, the cursor of the next page, and how many predictions there are in all."""
+    """A page of a list, with an entry for each prediction, the cursor of the next page, and the size of the list.
+
+    total: predictions and damaged records in the list. first: the number of the page's first one, from 1; null if the
+    page is empty, or if it is not known while the API has just started.
+    models: the versions of the models of all stored predictions.
+    """
 
     predictions: list[Prediction]
+    entries: list[Entry]
     damaged: list[DamagedRecord]
     next: str | None
     total: _Count
+    first: Annotated[int, ("minimum", 1)] | None
+    models: list[str]
+
+
+class Place(TypedDict):
+    """Where a prediction stands in a list: its number from 1; null if the list does not have it.
+
+    first, previous, next: ids of predictions in the list. If the list does not have the prediction, previous and next
+    are those of the place where it would stand.
+    """
+
+    number: Annotated[int, ("minimum", 1)] | None
+    total: _Count
+    first: Identifier | None
+    previous: Identifier | None
+    next: Identifier | None
 
 
 class Availability(TypedDict):

@@ -12,7 +12,19 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 # What the programs import; beyond that they need the package `redis`, which the API's environment has. The
 # packages' own __init__ are left out: they would import the whole API.
 _STORAGE = (
-    *("connection", "erasure", "errors", "keys", "listing", "records", "retention", "seal", "store", "store_copy"),
+    *(
+        "changes",
+        "connection",
+        "erasure",
+        "errors",
+        "keys",
+        "listing",
+        "records",
+        "retention",
+        "seal",
+        "store",
+        "store_copy",
+    ),
     *("transactions", "usage"),
 )
 _SOURCES = {

@@ -159,6 +159,9 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
         f"/predictions/{IDENTIFIER}/image.png?name=meier.png",
         f"/results?id={IDENTIFIER}",
         f"/predictions/{IDENTIFIER}",
+        f"/predictions/{IDENTIFIER}/thumbnail.png",
+        "/predictions?q=meier&review=unread",
+        f"/predictions/{IDENTIFIER}?q=meier",
         "/meier-anna-1950.dcm",
         "/static/style.css",
         "/",
@@ -166,10 +169,11 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
         "/erased",
     ):
         front.ask(path)
-    lines = front.logged(8)
+    lines = front.logged(11)
     routes = [line.split()[3] for line in lines]
-    assert routes[:6] == ["/predictions/ID/image.png", "/results", "/predictions/ID", "other", "/static", "/"]
-    assert routes[6:] == ["/predictions/ID/erase", "/erased"]
+    shown = ["/predictions/ID", "/predictions/ID/thumbnail.png", "/predictions", "/predictions/ID"]
+    assert routes[:9] == ["/predictions/ID/image.png", "/results", *shown, "other", "/static", "/"]
+    assert routes[9:] == ["/predictions/ID/erase", "/erased"]
     assert all(
         re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", line) for line in lines
     )
@@ -178,7 +182,7 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
 
 def test_the_error_log_is_silent_about_requests(folder: Path) -> None:
     with Front(folder, ONE) as front:
-        front.ask(f"/predictions/{IDENTIFIER}")
+        front.ask(f"/predictions/{IDENTIFIER}?q=meier")
         front.ask("/metrics/meier-anna-1950.dcm", headers={})
     assert not re.search(f"meier|{IDENTIFIER}", (folder / "errors").read_text())
 

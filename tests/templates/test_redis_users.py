@@ -21,7 +21,7 @@ from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.store import Store
+from webapp.api.storage.lists import ListedStore
 
 USERS = ("api", "exporter")
 FORBIDDEN = [
@@ -89,9 +89,9 @@ def client(server: RedisServer, **who: str) -> redis.Redis:
     return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=60, **who)
 
 
-def store(server: RedisServer, user: str) -> Store:
+def store(server: RedisServer, user: str) -> ListedStore:
     """The store as that user sees it."""
-    return Store.open(StoreSettings("127.0.0.1", server.port, "", user, password(user), bytes.fromhex(MAC_KEY)))
+    return ListedStore.open(StoreSettings("127.0.0.1", server.port, "", user, password(user), bytes.fromhex(MAC_KEY)))
 
 
 def used(server: RedisServer) -> set[str]:
@@ -112,12 +112,13 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     api_store.probe()
     stored = record(1)
     assert api_store.put(stored, None) == api_store.put(stored, None) == api_store.get(stored.id) == stored
-    assert [each.id for each in api_store.page("time", "all", None, 20).records] == [stored.id]
+    assert [each.id for each in api_store.lists.page("time", "all", None, 20).records] == [stored.id]
     api_store.cache_heatmap(stored.id, b"picture")
     assert api_store.heatmap(stored.id) == b"picture"
     api_store.add_feedback(stored.id, {"label": "unsure"})
     assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
     assert list(api_store.ids()) == [stored.id]
+    assert api_store.lists.place(stored, "time", "all").number == 1
     assert api_store.eraser.erase(stored.id) == "erased"
     assert (used(server), refused(server)) == (granted("api"), [])
 

@@ -21,6 +21,8 @@ _TYPES = {
     "Page": documents.Page,
     "Availability": documents.Availability,
     "Pictures": documents.Pictures,
+    "Entry": documents.Entry,
+    "Place": documents.Place,
     "NewFeedback": documents.NewFeedback,
     "Feedback": documents.Feedback,
     "FeedbackList": documents.FeedbackList,

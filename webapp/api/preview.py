@@ -12,6 +12,7 @@ from PIL import Image
 
 MAX_SIDE = 1024  # pixels; enough to look at, and a tenth of the size of a film from a detector
 _QUALITY = 90
+THUMBNAIL_SIDE = 80  # pixels; a row of a list shows it with half as many, and a fine screen with all of them
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ def make_preview(grey: Image.Image) -> Preview:
 def decode(content: bytes) -> Image.Image:
     """A stored picture as mode "L"."""
     return Image.open(BytesIO(content), formats=["JPEG"]).convert("L")
+
+
+def thumbnail(content: bytes) -> bytes:
+    """A stored picture as a small PNG, at most THUMBNAIL_SIDE pixels wide or high."""
+    picture = Image.open(BytesIO(content), formats=["JPEG"])
+    picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))  # decodes only what this size needs
+    small = picture.convert("L")
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return to_png(small)
 
 
 def to_png(picture: Image.Image) -> bytes:

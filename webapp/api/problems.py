@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
-from webapp.api.storage.errors import Damaged, Missing, PictureDamaged, StoreFull, StoreUnavailable
+from webapp.api.storage.errors import Damaged, Missing, NotRead, PictureDamaged, StoreFull, StoreUnavailable
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id
 
@@ -72,6 +72,10 @@ def problem(error: Exception) -> Problem:
             log.error("request %s: damaged: %s", request_id(), error)
             detail = "The stored picture is lost or damaged, so it is not shown. The result itself is intact."
             return Problem(500, "picture-damaged", detail)
+        case NotRead():
+            so_far = f"{error.read} of {error.results} results so far" if error.results else "it has just begun"
+            detail = f"The list is being read: {so_far}. Filters and search work afterwards. Try again shortly."
+            return Problem(503, "list-not-read", detail, RETRY_AFTER)
         case Damaged():
             log.error("request %s: damaged: %s", request_id(), error)
             return Problem(500, "record-damaged", "The record is damaged: its integrity check failed. It is not shown.")

@@ -8,7 +8,7 @@ from model.serving.prediction import Choices
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
-from webapp.api.storage.store import Store
+from webapp.api.storage.lists import ListedStore
 from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"
@@ -24,7 +24,7 @@ class Services:
     """
 
     settings: ApiSettings
-    store: Store
+    store: ListedStore
     scorer: Scorer
     uploads: ConcurrencyLimit
     scoring: ConcurrencyLimit
@@ -35,7 +35,7 @@ class Services:
         """Load the model; Redis is connected on first use."""
         return cls(
             settings=settings,
-            store=Store.open(settings.store),
+            store=ListedStore.open(settings.store),
             scorer=Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)),
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),

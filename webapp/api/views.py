@@ -1,20 +1,22 @@
 """The versioned routes: predictions, their pictures, feedback, and the OpenAPI document."""
 
 import hmac
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from model.schema import Invalid, checked
-from webapp.api import intake, openapi, pictures
-from webapp.api.preview import decode, to_png
+from webapp.api import intake, list_parameters, openapi, pictures
+from webapp.api.list_parameters import ListChoice
+from webapp.api.preview import decode, thumbnail, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull
-from webapp.api.storage.records import Record
-from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Feedback, NewFeedback, Page
+from webapp.api.storage.records import Record, Review
+from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, Feedback, NewFeedback, Page
 from webapp.requests import PROBE_HEADER
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
@@ -23,7 +25,6 @@ _FEEDBACK_FORM = (
     f'Send a JSON object with "label" ({", ".join(LABELS)}) and, optionally, '
     f'"comment" (at most {MAX_COMMENT} characters).'
 )
-_LIMITS = ("20", *map(str, range(1, 101)))  # the first is the default
 _PATH = "/predictions/<identifier:identifier>"
 
 
@@ -65,11 +66,11 @@ def create() -> tuple[Response, int] | Response:
 @api.get("/predictions")
 def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
-    order = _choice("order", listing.ORDERS)
-    list_filter = _choice("finding", listing.FILTERS)
-    limit = int(_choice("limit", _LIMITS))
+    chosen, limit = ListChoice.read(), list_parameters.limit()
     try:
-        page = services().store.page(order, list_filter, request.args.get("cursor"), limit)
+        page = services().store.lists.page(
+            chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
+        )
     except listing.CursorInvalid as error:
         raise Problem(
             400, "bad-cursor", "The cursor does not belong to this list. Start again without a cursor."
@@ -77,11 +78,23 @@ def index() -> Response:
     damaged: list[DamagedRecord] = [{"id": each, "error": problem(Damaged(each)).document()} for each in page.damaged]
     document: Page = {
         "predictions": [record.prediction for record in page.records],
+        "entries": [_entry(*each) for each in zip(page.records, page.reviews, strict=True)],
         "damaged": damaged,
         "next": page.next,
         "total": page.total,
+        "first": page.first,
+        "models": page.models,
     }
     return jsonify(document)
+
+
+def _entry(record: Record, review: Review) -> Entry:
+    return {
+        "picture": record.image is not None,
+        "review": review.label,
+        "review_damaged": review.damaged,
+        "disagrees": review.disagrees(record.prediction),
+    }
 
 
 @api.get(_PATH)
@@ -103,6 +116,21 @@ def erase(identifier: str) -> tuple[str, int]:
     if outcome == "erased":
         services().metrics.erased("request", 1)
     return "", HTTPStatus.NO_CONTENT
+
+
+@api.get(_PATH + "/place")
+def place(identifier: str) -> Response:
+    """Where the prediction stands in a list, and its neighbours there."""
+    chosen, record = ListChoice.read(), services().store.get(identifier)
+    found = services().store.lists.place(record, chosen.order, chosen.finding, chosen.filters)
+    return jsonify(asdict(found))
+
+
+@api.get(_PATH + "/thumbnail.png")
+def small_picture(identifier: str) -> Response:
+    """The picture that was assessed, small enough for a row of a list."""
+    store = services().store
+    return Response(thumbnail(pictures.picture(store, store.get(identifier))), mimetype="image/png")
 
 
 @api.get(_PATH + "/image.png")
@@ -163,11 +191,3 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
     except FeedbackFull as error:
         raise Problem(409, "feedback-full", str(error)) from error
     return jsonify(document), HTTPStatus.CREATED
-
-
-def _choice(name: str, choices: tuple[str, ...]) -> str:
-    value = request.args.get(name, choices[0])
-    if value not in choices:
-        allowed = "a number from 1 to 100" if choices is _LIMITS else f"one of: {', '.join(choices)}"
-        raise Problem(400, f"bad-{name}", f"{name} must be {allowed}.")
-    return value

@@ -53,6 +53,7 @@ def _configure_templates(app: Flask, settings: UiSettings) -> None:
     app.jinja_env.filters["probability"] = words.probability
     app.jinja_env.filters["words"] = words.finding
     app.jinja_env.filters["figures"] = words.figures
+    app.jinja_env.tests["identifier"] = requests.is_identifier
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
 
 

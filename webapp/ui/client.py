@@ -1,12 +1,12 @@
 """The API's calls for the page: every response is checked, and every failure is an ApiError."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import Feedback, Pictures
+from webapp.documents import Feedback, Pictures, Place
 from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
@@ -31,11 +31,16 @@ class ApiClient:
         answer = self._transport.upload("/v1/predictions", request_id, headers=headers, body=body)
         return _read(answer, lambda document: responses.upload_result(document, len(files)))
 
-    def page(self, order: str, finding: str, cursor: str | None, limit: int, request_id: str) -> ResultPage:
-        """A page of the list."""
-        fields = {"order": order, "finding": finding, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+    def page(self, chosen: Mapping[str, str], cursor: str | None, limit: int, request_id: str) -> ResultPage:
+        """A page of the list with these parameters."""
+        fields = {**chosen, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         answer = self._transport.request("GET", "/v1/predictions", request_id, fields=fields)
-        return _read(answer, responses.result_page)
+        return _read(answer, lambda document: responses.result_page(document, chosen))
+
+    def place(self, identifier: str, chosen: Mapping[str, str], request_id: str) -> Place:
+        """Where a prediction stands in the list with these parameters."""
+        path = f"/v1/predictions/{identifier}/place"
+        return _read(self._transport.request("GET", path, request_id, fields=dict(chosen)), responses.place)
 
     def show(self, identifier: str, request_id: str) -> Prediction:
         """A stored prediction."""
@@ -43,7 +48,7 @@ class ApiClient:
         return _read(answer, lambda document: responses.prediction(document, identifier))
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
-        """The picture "image.png" or "heatmap.png" of a prediction."""
+        """The picture "image.png", "thumbnail.png" or "heatmap.png" of a prediction."""
         content = self._transport.request("GET", f"/v1/predictions/{identifier}/{name}", request_id).data
         if not content.startswith(_PNG_SIGNATURE):
             raise _invalid_response()

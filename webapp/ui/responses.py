@@ -3,13 +3,28 @@
 Predictions by an API of an earlier version are read, too: page and API are not updated at the same moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.schema import Invalid, checked
 from model.serving.prediction import Prediction, checked_prediction, current
-from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Pictures, Problem, Readiness
+from webapp.documents import (
+    Created,
+    Entry,
+    Feedback,
+    FeedbackList,
+    Page,
+    PartlyCreated,
+    Pictures,
+    Place,
+    Problem,
+    Readiness,
+)
+
+NOTHING: Mapping[str, str] = {}
+_KNOWN_EARLIER = {"order", "finding"}  # parameters of the list of an earlier version
+_NOT_TOLD: dict[str, object] = {"entries": [], "first": None, "models": []}  # by it
 
 
 @dataclass(frozen=True)
@@ -30,12 +45,15 @@ class UploadResult:
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of the list."""
+    """A page of the list. An entry is None if the API does not tell what else is known of the prediction."""
 
     predictions: list[Prediction]
+    entries: list[Entry | None]
     damaged: list[Failure]
     next: str | None
     total: int
+    first: int | None
+    models: list[str]
 
 
 def prediction(value: object, identifier: str) -> Prediction:
@@ -59,11 +77,24 @@ def upload_result(value: object, sent: int) -> UploadResult:
     return UploadResult(predictions, failures)
 
 
-def result_page(value: object) -> ResultPage:
-    """A page of the list; raises Invalid."""
-    page: Page = checked(_current_answer(value), Page)
+def result_page(value: object, chosen: Mapping[str, str] = NOTHING) -> ResultPage:
+    """A page of the list with the `chosen` parameters; raises Invalid."""
+    answer = _current_answer(value)
+    earlier = isinstance(answer, dict) and "entries" not in answer
+    if earlier and not _KNOWN_EARLIER.issuperset(chosen):
+        raise Invalid("the list was not filtered")  # by an API that ignores what it does not know
+    page: Page = checked({**answer, **_NOT_TOLD} if earlier else answer, Page)
+    predictions = _predictions(page["predictions"])
+    entries = [None] * len(predictions) if earlier else page["entries"]
+    if len(entries) != len(predictions):
+        raise Invalid("the entries are not those of the predictions")
     damaged = [_failure(each["id"], each["error"]) for each in page["damaged"]]
-    return ResultPage(_predictions(page["predictions"]), damaged, page["next"], page["total"])
+    return ResultPage(predictions, entries, damaged, page["next"], page["total"], page["first"], page["models"])
+
+
+def place(value: object) -> Place:
+    """The place of a prediction in a list; raises Invalid."""
+    return checked(value, Place)
 
 
 def feedback(value: object) -> list[Feedback]:

@@ -19,23 +19,19 @@ from werkzeug.exceptions import BadRequest
 from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
 from webapp.requests import PROBE_HEADER, is_identifier
-from webapp.ui import beside, errors
+from webapp.ui import beside, errors, list_query
 from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
+from webapp.ui.list_query import EVERYTHING, ListQuery
 from webapp.ui.metrics import Metrics
 from webapp.ui.responses import Failure, ResultPage, UploadResult
 from webapp.ui.transport import ApiError
 
 pages = Blueprint("pages", __name__)
 _PAGE_SIZE = 20  # results; the API accepts as many files in one request
+_ROWS = 50  # results on a page of the list
+_THUMBNAIL_SECONDS = 600
 _LATEST = 5  # results on the start page
-_ORDERS = {"time": "newest first", "probability": "highest P(pneumonia) first"}
-_FINDINGS = {
-    "all": "all",
-    "pneumonia": "signs of pneumonia",
-    "no pneumonia": "below the operating point",
-    "refused": "not assessed",
-}
 _PATH = "/predictions/<identifier:identifier>"
 
 
@@ -57,10 +53,12 @@ def backend() -> Backend:
 def home() -> Response:
     """The upload form and the latest results."""
     try:
-        latest = backend().api.page("time", "all", None, _LATEST, g.request_id)
+        latest = backend().api.page(EVERYTHING.fields, None, _LATEST, g.request_id)
     except ApiError as error:  # the form stays usable while the list is not available
-        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url(), notice=None)
-    return _page("home.html", latest=latest, error=None, again=None, notice=backend().api.notice(g.request_id))
+        context = {"latest": None, "everything": EVERYTHING, "error": error, "again": retry_url(), "notice": None}
+        return errors.error_response(error, "home.html", **context)
+    notice = backend().api.notice(g.request_id)
+    return _page("home.html", latest=latest, everything=EVERYTHING, error=None, again=None, notice=notice)
 
 
 @pages.post("/predictions")
@@ -110,13 +108,11 @@ def results() -> Response:
 @pages.get("/predictions")
 def index() -> Response:
     """A page of all results."""
-    order, finding = _choice("order", _ORDERS), _choice("finding", _FINDINGS)
-    cursor = request.args.get("cursor")
-    page = backend().api.page(order, finding, cursor, _PAGE_SIZE, g.request_id)
+    query, cursor = ListQuery.read(), request.args.get("cursor")
+    page = backend().api.page(query.fields, cursor, _ROWS, g.request_id)
     if wants_json():
         return _json(_list_document(page), 200)
-    choices = {"order": order, "orders": _ORDERS, "finding": finding, "findings": _FINDINGS}
-    return _page("list.html", page=page, cursor=cursor, again=retry_url(), **choices)
+    return _page("list.html", page=page, query=query, cursor=cursor, again=retry_url(), choices=list_query)
 
 
 def _list_document(page: ResultPage) -> dict[str, object]:
@@ -127,13 +123,23 @@ def _list_document(page: ResultPage) -> dict[str, object]:
 @pages.get(_PATH)
 def show(identifier: str) -> Response:
     """One stored prediction."""
+    query = ListQuery.read()
     document = backend().api.show(identifier, g.request_id)
     if wants_json():
         return _json(document, 200)
     (pictures,) = beside.pictures(backend().api, [document])
     reviews = beside.reviews(backend().api, identifier)
     heatmap = request.args.get("heatmap") == "1" and pictures["heatmap"]["available"]
-    return _page("detail.html", document=document, pictures=pictures, reviews=reviews, heatmap=heatmap)
+    context = {"document": document, "pictures": pictures, "reviews": reviews, "heatmap": heatmap}
+    return _page("detail.html", **context, query=query, **_place(identifier, query))
+
+
+def _place(identifier: str, query: ListQuery) -> dict[str, object]:
+    """The place of a result in the list that the reader came from, or why it is not known."""
+    try:
+        return {"place": backend().api.place(identifier, query.fields, g.request_id), "no_place": None}
+    except ApiError as error:
+        return {"place": None, "no_place": error}
 
 
 @pages.get(_PATH + "/image.png", defaults={"name": "image.png"}, endpoint="image")
@@ -143,12 +149,21 @@ def picture(identifier: str, name: str) -> Response:
     return Response(backend().api.png(identifier, name, g.request_id), mimetype="image/png")
 
 
+@pages.get(_PATH + "/thumbnail.png")
+def thumbnail(identifier: str) -> Response:
+    """The picture of a prediction for a row of the list, which the browser keeps for a while: it never changes."""
+    response = Response(backend().api.png(identifier, "thumbnail.png", g.request_id), mimetype="image/png")
+    response.headers["Cache-Control"] = f"private, max-age={_THUMBNAIL_SECONDS}"
+    return response
+
+
 @pages.post(_PATH + "/feedback")
 def feedback(identifier: str) -> Response:
     """Add a person's feedback to a prediction."""
+    query = ListQuery.read()  # before anything is saved
     label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
     backend().api.add_feedback(identifier, label, comment, g.request_id)
-    return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback"), 303)
+    return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback", **query.fields), 303)
 
 
 @pages.get(_PATH + "/erase")
@@ -209,10 +224,3 @@ def _json(document: object, status: int) -> Response:
     response.status_code = status
     response.headers["Vary"] = "Accept"
     return response
-
-
-def _choice(name: str, choices: dict[str, str]) -> str:
-    value = request.args.get(name, next(iter(choices)))
-    if value not in choices:
-        raise BadRequest(f"{name} must be one of: {', '.join(choices)}.")
-    return value

@@ -4,10 +4,10 @@ import pytest
 
 from tests.webapp.api.records import settings
 from tests.webapp.servers import RedisServer
-from webapp.api.storage.store import Store
+from webapp.api.storage.lists import ListedStore
 
 
 @pytest.fixture
-def store(redis_server: RedisServer) -> Store:
+def store(redis_server: RedisServer) -> ListedStore:
     """A store on an empty Redis."""
-    return Store.open(settings(redis_server.port))
+    return ListedStore.open(settings(redis_server.port))

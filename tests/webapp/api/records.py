@@ -4,6 +4,7 @@ import hashlib
 
 from tests.webapp.servers import MAC_KEY, PASSWORD
 from webapp.api.settings import StoreSettings
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
 from webapp.api.storage.store import Store
 
@@ -45,11 +46,11 @@ def put(store: Store, *records: Record) -> None:
         store.put(each, PICTURE if each.image else None)
 
 
-def walk(store: Store, order: str, chosen: str, limit: int) -> list[str]:
+def walk(store: ListedStore, order: str, chosen: str, limit: int) -> list[str]:
     """The file names of all pages in order."""
     names, cursor = [], None
     while True:
-        page = store.page(order, chosen, cursor, limit)
+        page = store.lists.page(order, chosen, cursor, limit)
         names += [each.prediction["file"] for each in page.records]
         cursor = page.next
         if cursor is None:

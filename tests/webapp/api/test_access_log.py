@@ -21,7 +21,9 @@ def test_each_request_is_a_line_with_the_id_that_was_passed_on(caller, lines, cl
     caller.get(f"/v1/predictions/{sent['id']}?order=Doe")
     caller.headers["X-Request-ID"] = "not an id"
     caller.get("/v1/predictions/none")
-    posted, shown, unknown = lines()
+    assert caller.get("/v1/predictions?q=Doe").status_code == 200
+    posted, shown, unknown, searched = lines()
+    assert " GET /v1/predictions 200 s=0." in searched
     assert " POST /v1/predictions 201 s=0." in posted
     assert shown.startswith(f"request {ID} GET /v1/predictions/<identifier:identifier> 200 s=0.")
     assert " GET unknown 404 s=0." in unknown and "not an id" not in unknown

@@ -9,7 +9,7 @@ from model.schema import Invalid, checked
 from tests.predictions import BROKEN, VALID
 from tests.webapp.conftest import Caller
 from webapp import api, documents
-from webapp.api import intake, openapi
+from webapp.api import intake, list_parameters, openapi
 from webapp.api.classifier import Scorer
 from webapp.api.storage import listing
 
@@ -66,6 +66,9 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
     for document in (first, refused):
         check(caller.get(f"{path}/{document['id']}"), item_path)
         check(caller.get(f"{path}/{document['id']}/image.png"), f"{item_path}/image.png")
+        check(caller.get(f"{path}/{document['id']}/thumbnail.png"), f"{item_path}/thumbnail.png")
+        check(caller.get(f"{path}/{document['id']}/place?finding=refused"), f"{item_path}/place")
+        check(caller.get(f"{path}/{document['id']}/place?finding=no"), f"{item_path}/place")
         check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{item_path}/heatmap.png")
         check(caller.get(f"{path}/{document['id']}/pictures"), f"{item_path}/pictures")
     feedback = {"label": "unsure", "comment": "dark"}
@@ -73,6 +76,7 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
     check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")
     check(caller.client.post(address, json={}, headers=caller.headers), f"{item_path}/feedback", "post")
     check(caller.get(address), f"{item_path}/feedback")
+    check(caller.get(f"{path}?review=reviewed&q=A&from=2026-01-01"), path)
     for open_to_all in ("/livez", "/readyz", "/metrics"):
         check(caller.client.get(open_to_all), open_to_all)
     for _ in range(2):
@@ -119,7 +123,7 @@ def test_the_published_schema_accepts_only_names_as_the_api_cleans_them(caller, 
     assert not Draft202012Validator(PREDICTION).is_valid(document | {"file": "x" * 121})
 
 
-@pytest.mark.parametrize("kind", ["schemas", "responses"])
+@pytest.mark.parametrize("kind", ["schemas", "responses", "parameters"])
 def test_every_reference_resolves_and_every_component_is_used(kind):
     assert set(re.findall(rf"'#/components/{kind}/(\w+)'", str(DOCUMENT))) == set(DOCUMENT["components"][kind])
 
@@ -127,10 +131,20 @@ def test_every_reference_resolves_and_every_component_is_used(kind):
 def test_the_described_limits_are_those_of_the_code():
     post, get = (DOCUMENT["paths"]["/v1/predictions"][method] for method in ("post", "get"))
     files = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"]
-    parameters = {each["name"]: each["schema"] for each in get["parameters"]}
+    place = DOCUMENT["paths"]["/v1/predictions/{identifier}/place"]["get"]
+    parameters = {name: each["schema"] for name, each in DOCUMENT["components"]["parameters"].items()}
     assert files["maxItems"] == intake.MAX_FILES
-    assert tuple(parameters["order"]["enum"]) == listing.ORDERS
-    assert tuple(parameters["finding"]["enum"]) == listing.FILTERS
+    for name, allowed in (
+        ("order", listing.ORDERS),
+        ("finding", listing.FILTERS),
+        ("refusal", list_parameters.REFUSALS),
+        ("review", listing.REVIEWS),
+    ):
+        assert tuple(parameters[name]["enum"]) == allowed
+    assert parameters["q"]["maxLength"] == list_parameters.MAX_TEXT
+    assert parameters["model"]["maxLength"] == list_parameters.MAX_VERSION
+    shared = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
+    assert place["parameters"] == shared == [each for each in get["parameters"] if "$ref" in each]
 
 
 def test_types_and_published_schemas_agree(caller, clear_picture):
@@ -139,7 +153,9 @@ def test_types_and_published_schemas_agree(caller, clear_picture):
     page = caller.get("/v1/predictions").get_json()
     ready = caller.client.get("/readyz").get_json()
     problem = caller.client.get("/v1/predictions").get_json()
-    for name, document in {"Created": created, "Page": page, "Readiness": ready, "Problem": problem}.items():
+    place = caller.get(f"/v1/predictions/{created['predictions'][0]['id']}/place").get_json()
+    documents_by_name = {"Created": created, "Page": page, "Place": place, "Readiness": ready, "Problem": problem}
+    for name, document in documents_by_name.items():
         validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]})
         hint = getattr(documents, name)
         assert checked(document, hint) == document and validator.is_valid(document)

@@ -13,7 +13,10 @@ from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
+from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import Missing, StoreUnavailable
+from webapp.api.storage.listing import Filters
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
@@ -66,9 +69,9 @@ def without(packed: tarfile.TarFile, name: str) -> tarfile.TarFile:
 
 
 def contents(server: RedisServer) -> dict[str, object]:
-    """Every key of the store with its value."""
+    """Every key of the store with its value, without what tells the other processes of changes."""
     client, values = server.client(), {}
-    for key in client.keys("pneumo:1:*"):
+    for key in set(client.keys("pneumo:1:*")) - {CHANGES.encode()}:
         kind = client.type(key)
         read = {b"string": client.get, b"list": lambda key: client.lrange(key, 0, -1)}
         values[key] = read.get(kind, lambda key: client.zrange(key, 0, -1))(key)
@@ -208,7 +211,8 @@ def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, r
     assert restore(both, OWN, packed)["added"] == 1
     assert store.get(record(1).id) == record(1)  # opened with this store's key alone
     assert (store.picture(record(1).id), store.feedback(record(1).id)) == (PICTURE, ([review(1)], 0))
-    assert [each.id for each in store.page("time", "all", None, 10).records] == [record(1).id]
+    listed = ListedStore.open(settings(redis_server.port)).lists.page("time", "all", None, 10)
+    assert [each.id for each in listed.records] == [record(1).id]
 
 
 @pytest.mark.parametrize(
@@ -254,3 +258,31 @@ def test_a_sealed_line_is_what_the_store_held(store):
     put(store, record(1))
     line = json.loads(archive(store).extractfile("sealed.jsonl").read())
     assert line["record"].encode() == store.item(record(1).id).record and Path(line["id"]).name == record(1).id
+
+
+def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_server):
+    put(store, record(1), record(2))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    redis_server.client().flushall()
+    put(store, record(1))
+    running = ListedStore.open(settings(redis_server.port))
+    with running.lists._worklist.rows(120):
+        pass
+    assert running.lists.page("time", "all", None, 10, Filters(review="unread")).total == 1
+    restore(store, OWN, packed)
+    assert running.lists.page("time", "all", None, 10, Filters(review="unread")).records == [record(2)]
+    assert running.lists.page("time", "all", None, 10, Filters(review="reviewed")).records == [record(1)]
+
+
+def test_an_import_into_a_stack_of_an_earlier_version_announces_nothing(store, own_redis):
+    """Its user of the API has no right to, and nobody there reads it."""
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    own_redis.client().execute_command("ACL", "SETUSER", "api", "-xadd")
+    earlier = StoreCopy.open(settings(own_redis.port))
+    assert restore(earlier, OWN, packed) == ALL | {"added": 1, "reviews": 1}
+    assert not own_redis.client().exists(CHANGES)
+    with pytest.raises(StoreUnavailable):  # but an API that would be silent about its uploads is not ready
+        earlier.probe()

@@ -109,7 +109,7 @@ def test_a_photograph_is_stored_but_not_assessed(caller):
     "identifier",
     [UNKNOWN, "..%2f..%2fetc%2fpasswd", "../" * 5, "A" * 32, "0" * 31, "0" * 33, "*", "0" * 31 + "%0a", "%00" * 32],
 )
-@pytest.mark.parametrize("what", ["", "/image.png", "/heatmap.png", "/feedback"])
+@pytest.mark.parametrize("what", ["", "/image.png", "/thumbnail.png", "/heatmap.png", "/feedback", "/place"])
 def test_invalid_ids_are_not_found(caller, identifier, what):
     answer = caller.get(f"/v1/predictions/{identifier}{what}")
     problem(answer, 404, "not-found")
@@ -154,13 +154,80 @@ def test_the_list_is_paged_ordered_and_filtered(caller, clear_picture, opaque_pi
         ("limit=ten", "bad-limit"),
         ("limit=²", "bad-limit"),
         ("limit=" + "9" * 5000, "bad-limit"),
+        ("q=", "bad-q"),
+        ("q=+%09", "bad-q"),
+        ("q=" + "x" * 121, "bad-q"),
+        ("refusal=", "bad-refusal"),
+        ("refusal=boring", "bad-refusal"),
+        ("model=", "bad-model"),
+        ("model=" + "v" * 101, "bad-model"),
+        ("from=", "bad-from"),
+        ("from=2026-02-30", "bad-from"),
+        ("from=20260228", "bad-from"),
+        ("to=2026-W01-1", "bad-to"),
+        ("to=2026-01-01T00:00:00Z", "bad-to"),
+        ("review=", "bad-review"),
+        ("review=unsure", "bad-review"),
         ("cursor=rubbish", "bad-cursor"),
         ("cursor=", "bad-cursor"),
         ("cursor=%00", "bad-cursor"),
     ],
 )
-def test_bad_list_parameters_are_rejected(caller, query, code):
+def test_bad_list_parameters_are_rejected(caller, clear_picture, query, code):
     problem(caller.get(f"/v1/predictions?{query}"), 400, code)
+    if code not in ("bad-limit", "bad-cursor"):
+        (document,) = caller.sent((clear_picture, "a.png"))
+        problem(caller.get(f"/v1/predictions/{document['id']}/place?{query}"), 400, code)
+
+
+def test_the_list_is_searched_and_filtered_by_everything_it_shows(caller, clear_picture, opaque_picture):
+    clear, opaque, broken = caller.sent((clear_picture, "Ward 3 a.png"), (opaque_picture, "b.png"), (b"x", "ward c"))
+    review = {"label": "pneumonia"}
+    caller.client.post(f"/v1/predictions/{clear['id']}/feedback", json=review, headers=caller.headers)
+    today = clear["created"][:10]
+
+    def names(query: str) -> set[str]:
+        return {each["file"] for each in caller.get(f"/v1/predictions?{query}").get_json()["predictions"]}
+
+    assert names("q=WARD") == {"Ward 3 a.png", "ward c"}
+    assert names("q=png%203") == {"Ward 3 a.png"}
+    assert names("refusal=unreadable") == {"ward c"} and names("refusal=too_small") == set()
+    assert len(names(f"model={clear['model']['version']}")) == 3 and names("model=other") == set()
+    assert len(names(f"from={today}")) == 3 and names(f"to={today}&from=9999-12-31") == names("to=0001-01-01") == set()
+    assert names("review=unread") == {"b.png", "ward c"}
+    assert names("review=reviewed") == names("review=disagreement") == {"Ward 3 a.png"}
+    page = caller.get("/v1/predictions").get_json()
+    entries = dict(zip((each["file"] for each in page["predictions"]), page["entries"], strict=True))
+    assert entries["Ward 3 a.png"] == {
+        "picture": True,
+        "review": "pneumonia",
+        "review_damaged": False,
+        "disagrees": True,
+    }
+    assert entries["ward c"] == {"picture": False, "review": None, "review_damaged": False, "disagrees": False}
+    assert (page["first"], page["models"]) == (1, [clear["model"]["version"]])
+    place = caller.get(f"/v1/predictions/{opaque['id']}/place?review=unread&order=probability").get_json()
+    assert place == {"number": 1, "total": 2, "first": opaque["id"], "previous": None, "next": broken["id"]}
+    problem(caller.get(f"/v1/predictions/{UNKNOWN}/place"), 404, "not-found")
+
+
+def test_a_list_that_is_not_read_yet_is_no_empty_list(caller, clear_picture, monkeypatch):
+    caller.sent((clear_picture, "a.png"))
+    monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.0)
+    monkeypatch.setattr("webapp.api.storage.worklist.Worklist._read_all", lambda *_: None)
+    answer = caller.get("/v1/predictions?review=unread")
+    assert "is being read" in problem(answer, 503, "list-not-read")["detail"]
+    assert answer.headers["Retry-After"] == "5"
+    assert len(caller.get("/v1/predictions").get_json()["predictions"]) == 1
+
+
+def test_a_thumbnail_is_a_small_grey_picture(caller, opaque_picture):
+    (document,) = caller.sent((opaque_picture, "a.png"))
+    answer = caller.get(f"/v1/predictions/{document['id']}/thumbnail.png")
+    shown = Image.open(BytesIO(answer.data))
+    assert (answer.mimetype, shown.format, shown.mode, max(shown.size)) == ("image/png", "PNG", "L", 80)
+    (refused,) = caller.sent((b"broken", "b.png"))
+    problem(caller.get(f"/v1/predictions/{refused['id']}/thumbnail.png"), 404, "no-picture")
 
 
 def test_picture_and_heatmap(caller, opaque_picture, redis_server, monkeypatch):

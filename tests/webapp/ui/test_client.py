@@ -74,7 +74,7 @@ def test_an_invalid_response_is_an_error(fake_api, status, body):
 def test_error_statuses_are_translated(fake_api, status, shown):
     fake_api.status, fake_api.body = status, json.dumps({"detail": "because"}).encode()
     fake_api.headers = {"Retry-After": "7", "Location": "http://192.0.2.1/"}
-    error = failure(lambda: client(fake_api.url).page("time", "all", None, 20, REQUEST))
+    error = failure(lambda: client(fake_api.url).page({}, None, 20, REQUEST))
     assert (error.status, error.detail) == (shown, "because")
     if status == 503:
         assert error.retry_after == "7"

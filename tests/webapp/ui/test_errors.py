@@ -73,12 +73,12 @@ def test_the_upload_form_stays_when_the_list_fails(page_of_fake_api, fake_api):
 
 def test_the_page_recovers_when_redis_returns(clear_picture, api_app, page):
     location = send(page, (clear_picture, "a.png")).location
-    store = api_app.extensions["pneumo"].store
-    alive, store._redis = store._redis, unreachable_redis()
+    client = api_app.extensions["pneumo"].store._redis
+    alive, client.connection_pool = client.connection_pool, unreachable_redis().connection_pool
     for path in ("/", "/predictions", location, f"/predictions/{location[-32:]}"):
         error_page(page.get(path), 503)
     error_page(send(page, (clear_picture, "b.png")), 503)
-    store._redis = alive
+    client.connection_pool = alive
     assert "Below the balanced operating point" in visible(page.get(location))
 
 

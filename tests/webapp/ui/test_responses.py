@@ -16,7 +16,17 @@ PROBLEM = {
 }
 FAILED = {"file": "b.png", "position": 1, "error": PROBLEM}
 DAMAGED = {"id": "x", "error": PROBLEM}
-PAGE = {"predictions": [FINDING], "damaged": [DAMAGED], "next": "c", "total": 2}
+ENTRY = {"picture": True, "review": None, "review_damaged": False, "disagrees": False}
+PAGE = {
+    "predictions": [FINDING],
+    "entries": [ENTRY],
+    "damaged": [DAMAGED],
+    "next": "c",
+    "total": 2,
+    "first": 1,
+    "models": ["v1"],
+}
+PLACE = {"number": 1, "total": 2, "first": "0" * 32, "previous": None, "next": "1" * 32}
 FEEDBACK = {"prediction": "0" * 32, "label": "unsure", "comment": "", "created": "2026-01-01T00:00:00.000000Z"}
 
 
@@ -92,13 +102,15 @@ def test_predictions_by_two_models_in_one_upload_are_rejected():
     other = FINDING | {"id": "cd" * 16, "model": {"name": "m", "version": "v2"}}
     with pytest.raises(Invalid, match="several models"):
         responses.upload_result({"predictions": [FINDING, other]}, 2)
-    assert responses.result_page(PAGE | {"predictions": [FINDING, other]})
+    assert responses.result_page(PAGE | {"predictions": [FINDING, other], "entries": [ENTRY, ENTRY]})
 
 
 @pytest.mark.parametrize(
     "change",
     [{"total": "2"}, {"total": -1}, {"total": True}, {"next": 5}, {"damaged": None}, {"predictions": [{}]},
-     {"damaged": [DAMAGED | {"id": 5}]}, {"damaged": [{"id": "x"}]}, {"more": 1}],
+     {"damaged": [DAMAGED | {"id": 5}]}, {"damaged": [{"id": "x"}]}, {"more": 1},
+     {"entries": []}, {"entries": [ENTRY, ENTRY]}, {"entries": [None]}, {"entries": [ENTRY | {"review": "healthy"}]},
+     {"first": 0}, {"first": "1"}, {"models": [1]}, {"models": None}],
 )  # fmt: skip
 def test_an_invalid_list_is_rejected(change):
     assert responses.result_page(PAGE).damaged[0].name == "x"
@@ -111,3 +123,21 @@ def test_invalid_feedback_is_rejected(change):
     assert responses.feedback({"feedback": [FEEDBACK], "damaged": 0}) == [FEEDBACK]
     with pytest.raises(Invalid):
         responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0})
+
+
+@pytest.mark.parametrize(
+    "change", [{"number": 0}, {"number": "1"}, {"total": -1}, {"first": "x"}, {"next": 5}, {"previous": "0" * 33}]
+)
+def test_an_invalid_place_is_rejected(change):
+    assert responses.place(PLACE) == PLACE
+    with pytest.raises(Invalid):
+        responses.place(PLACE | change)
+
+
+def test_the_list_of_an_api_of_an_earlier_version_is_read_unless_it_had_to_filter():
+    earlier = {name: PAGE[name] for name in ("predictions", "damaged", "next", "total")}
+    page = responses.result_page(earlier, {"order": "time", "finding": "pneumonia"})
+    assert (page.predictions, page.entries, page.first, page.models) == ([FINDING], [None], None, [])
+    for chosen in ("q", "refusal", "model", "from", "to", "review"):
+        with pytest.raises(Invalid):
+            responses.result_page(earlier, {chosen: "x"})

@@ -109,7 +109,7 @@ def test_a_hostile_name_is_shown_as_text(page, clear_picture, name):
 
 
 def test_pages_link_to_the_next_page(page, clear_picture, monkeypatch):
-    monkeypatch.setattr("webapp.ui.views._PAGE_SIZE", 2)
+    monkeypatch.setattr("webapp.ui.views._ROWS", 2)
     for number in range(5):
         send(page, (clear_picture, f"n{number}.png"))
     names, path = [], "/predictions?finding=no+pneumonia"

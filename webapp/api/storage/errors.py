@@ -32,6 +32,15 @@ class PictureDamaged(Damaged):
     """The stored picture of an intact record is lost or was changed; the message is its key."""
 
 
+class NotRead(Exception):
+    """This process has not read all results yet: `read` of `results`."""
+
+    def __init__(self, read: int, results: int) -> None:
+        super().__init__(f"{read} of {results} results are read")
+        self.read = read
+        self.results = results
+
+
 class FeedbackFull(Exception):
     """A prediction has the maximum number of feedback entries."""
 

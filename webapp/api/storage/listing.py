@@ -1,4 +1,4 @@
-"""Orders, filters and cursors of the list of predictions, as text and without the store.
+"""Orders, filters and cursors of the list of predictions, without the store.
 
 An index is a Redis sorted set whose members all have score 0, so Redis sorts them by their bytes. A member starts with
 the sort key, zero-padded, followed by the time and the id: ties have a fixed order, and a page that starts after a
@@ -7,14 +7,23 @@ member does not shift when records are added.
 
 import base64
 import binascii
+import hashlib
+import json
 import re
+import unicodedata
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Literal, get_args
 
-from model.serving.prediction import Prediction
+from model.serving.prediction import Prediction, RefusalCode
 
+ReviewFilter = Literal["all", "unread", "reviewed", "disagreement"]
 ORDERS = ("time", "probability")
 FILTERS = ("all", "pneumonia", "no pneumonia", "refused")
+REVIEWS: tuple[ReviewFilter, ...] = get_args(ReviewFilter)
+UNKNOWN_TIME = 2**62  # later than any; such a result is in the lists of all days, and has not expired
+_TIME_DIGITS = 17
 _SCALE = 10**9  # probabilities are compared to nine digits
 _MEMBER = {
     "time": re.compile(r"[0-9]{17}:[0-9a-f]{32}"),
@@ -24,6 +33,31 @@ _MEMBER = {
 
 class CursorInvalid(Exception):
     """The cursor was not created by this list with this order and filter."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list is narrowed to beside its finding. Dates are days of UTC, both included; None: not narrowed."""
+
+    text: str | None = None
+    refusal: RefusalCode | None = None
+    model: str | None = None
+    since: date | None = None
+    until: date | None = None
+    review: ReviewFilter = "all"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that a file name must contain, each anywhere in it."""
+        return tuple(searchable(self.text).split()) if self.text else ()
+
+
+NO_FILTERS = Filters()
+
+
+def searchable(text: str) -> str:
+    """A text in which upper and lower case are the same, and so are the two ways to write an accent."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def created(prediction: Prediction) -> int:
@@ -41,11 +75,15 @@ def member(order: str, prediction: Prediction) -> str:
     return f"{rank:010d}:{tail}"
 
 
+def outcome(prediction: Prediction) -> str:
+    """Which of FILTERS has the prediction, beside "all"."""
+    return "refused" if prediction["finding"] is None else prediction["finding"]
+
+
 def memberships(prediction: Prediction) -> Iterator[tuple[str, str, str]]:
     """Every (order, filter, member) under which a prediction is listed."""
-    outcome = "refused" if prediction["refusal"] is not None else prediction["finding"]
     for order in ORDERS:
-        for each_filter in ("all", outcome):
+        for each_filter in ("all", outcome(prediction)):
             yield order, each_filter, member(order, prediction)
 
 
@@ -54,20 +92,34 @@ def id_of(index_member: str) -> str:
     return index_member.rpartition(":")[2]
 
 
-def to_cursor(order: str, list_filter: str, index_member: str) -> str:
+def time_of(index_member: str) -> int:
+    """The time within an index member, in microseconds since 1970; UNKNOWN_TIME if the member is damaged."""
+    number = index_member.rpartition(":")[0].rpartition(":")[2]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) == _TIME_DIGITS else UNKNOWN_TIME
+
+
+def to_cursor(order: str, list_filter: str, index_member: str, filters: Filters = NO_FILTERS) -> str:
     """An opaque text that marks where the next page starts."""
-    plain = f"1|{order}|{list_filter}|{index_member}"
-    return base64.urlsafe_b64encode(plain.encode("ascii")).decode("ascii").rstrip("=")
+    plain = _prefix(order, list_filter, filters) + index_member
+    return base64.urlsafe_b64encode(plain.encode("ascii", "replace")).decode("ascii").rstrip("=")
 
 
-def from_cursor(order: str, list_filter: str, cursor: str) -> str:
+def from_cursor(order: str, list_filter: str, cursor: str, filters: Filters = NO_FILTERS) -> str:
     """The index member that a cursor marks; raises CursorInvalid."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         plain = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (UnicodeError, binascii.Error) as error:
         raise CursorInvalid("not a cursor") from error
-    prefix, index_member = f"1|{order}|{list_filter}|", plain.rpartition("|")[2]
-    if plain != prefix + index_member or not _MEMBER[order].fullmatch(index_member):
+    index_member = plain.rpartition("|")[2]
+    if plain != _prefix(order, list_filter, filters) + index_member or not _MEMBER[order].fullmatch(index_member):
         raise CursorInvalid("a cursor of another list")
     return index_member
+
+
+def _prefix(order: str, list_filter: str, filters: Filters) -> str:
+    """What a cursor starts with: the list that it belongs to, of the filters only a digest."""
+    if filters == NO_FILTERS:
+        return f"1|{order}|{list_filter}|"
+    content = json.dumps({**asdict(filters), "text": filters.words}, default=str)
+    return f"2|{order}|{list_filter}|{hashlib.sha256(content.encode()).hexdigest()[:16]}|"

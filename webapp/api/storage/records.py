@@ -1,8 +1,10 @@
-"""What is stored: records, and pages of them."""
+"""What is stored: records and reviews, and pages of them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from model.serving.prediction import Prediction
+from webapp.documents import Feedback, Label
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,51 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Review:
+    """The last review of a result; `label` is None if there is none.
+
+    damaged: a review cannot be read, so that nobody knows which one is the last.
+    """
+
+    label: Label | None
+    damaged: bool = False
+
+    def disagrees(self, prediction: Prediction) -> bool:
+        """Whether the reader found something else than the model. Unsure is no disagreement."""
+        return prediction["finding"] is not None and self.label not in (None, "unsure", prediction["finding"])
+
+
+def last_review(entries: Sequence[Feedback], damaged: int) -> Review:
+    """The last review of a result with these entries, oldest first, and so many damaged ones."""
+    return Review(entries[-1]["label"] if entries else None, damaged > 0)
+
+
+@dataclass(frozen=True)
 class Page:
-    """Records in order, the ids of damaged records, the cursor of the next page, and the total number of records."""
+    """Records in order with their reviews, the ids of damaged records, the cursor of the next page, and the total.
+
+    first: the number of the page's first result in the list, from 1. models: the versions that have results.
+    """
 
     records: list[Record]
     damaged: list[str]
     next: str | None
     total: int
+    reviews: list[Review] = field(default_factory=list)
+    first: int | None = None
+    models: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a result stands in a list: its number from 1, or None if the list does not have it, and its neighbours.
+
+    first, previous, next: ids of intact results. Of a result that the list does not have, the neighbours are those of
+    the place where it would stand.
+    """
+
+    number: int | None
+    total: int
+    first: str | None
+    previous: str | None
+    next: str | None

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Self
 
 import redis
 
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
-from webapp.api.storage import listing, usage
+from webapp.api.storage import usage
+from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.connection import connect, wait
 from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
 from webapp.api.storage.errors import (
@@ -21,11 +23,10 @@ from webapp.api.storage.errors import (
     Missing,
     PictureDamaged,
     StoreFull,
-    StoreUnavailable,
     redis_errors,
 )
-from webapp.api.storage.keys import index_of, key_of
-from webapp.api.storage.records import Page, Record
+from webapp.api.storage.keys import key_of
+from webapp.api.storage.records import Record, Review, last_review
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import read_together, transact
@@ -34,7 +35,6 @@ from webapp.documents import Feedback
 
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
-_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
@@ -55,7 +55,7 @@ class Store:
         return Eraser(self._redis, self.open_record, self._retention)
 
     @classmethod
-    def open(cls, settings: StoreSettings) -> "Store":
+    def open(cls, settings: StoreSettings) -> Self:
         """Connect lazily: without Redis the API starts and reports that it is not ready."""
         client = connect(settings)
         return cls(client, Seal(settings.mac_key, settings.mac_keys_previous), Retention(settings.retention_days))
@@ -81,6 +81,8 @@ class Store:
                 pipe.set(key_of("image", record.id), picture, ex=expiry)
             for index, member in entries_of(record) if listed else ():
                 pipe.zadd(index, {member: 0})
+            if listed:
+                announce(pipe, record.id)
             return record
 
         return transact(self._redis, (key,), queue)
@@ -102,42 +104,6 @@ class Store:
         if self._retention.expired(record.prediction):
             raise Expired(f"This result has expired: {days}.")
         return record
-
-    def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
-        """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
-        with suppress(StoreUnavailable):  # then the expired ones are left out below
-            self.eraser.erase_expired(_DUE)
-        start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
-        with redis_errors():
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrevrangebylex(index_of(order, list_filter), start, "-", 0, limit + 1)
-                pipe.zcard(index_of(order, list_filter))
-                raw_members, total = pipe.execute()
-            members = [each.decode("ascii", "replace") for each in raw_members]
-            ids = [listing.id_of(each) for each in members[:limit]]
-            values = self._redis.mget([key_of("record", identifier) for identifier in ids]) if ids else []
-        records, damaged = [], []
-        for identifier, member, value in zip(ids, members, values, strict=False):
-            try:
-                records.append(self._listed(index_of(order, list_filter), member, value))
-            except Expired:  # or erased
-                continue
-            except (Damaged, Missing):
-                damaged.append(identifier)
-        following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
-        return Page(records, damaged, following, total)
-
-    def _listed(self, index: str, member: str, sealed: bytes | None) -> Record:
-        """The record of an entry that was read before; raises Expired if both were erased since, Missing or Damaged."""
-        identifier = listing.id_of(member)
-        if sealed is None:
-            key = key_of("record", identifier)
-            sealed, entry = read_together(
-                self._redis, lambda pipe: pipe.get(key).zrevrangebylex(index, f"[{member}", f"[{member}")
-            )
-            if not entry:
-                raise Expired(_NO_RESULT)
-        return self._current(identifier, sealed)
 
     def picture(self, identifier: str) -> bytes:
         """The picture stored with a record; raises Missing, Damaged, or PictureDamaged if only the picture is."""
@@ -182,6 +148,7 @@ class Store:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
             pipe.multi()
             pipe.rpush(key, self._seal.close(key, serialize(document)))
+            announce(pipe, identifier)
 
         transact(self._redis, (key_of("record", identifier), key), queue)
 
@@ -193,12 +160,19 @@ class Store:
         key, record = key_of("feedback", identifier), key_of("record", identifier)
         values, sealed = read_together(self._redis, lambda pipe: pipe.lrange(key, 0, -1).get(record))
         self._current(identifier, sealed)
+        return self._open_feedback(identifier, values)
+
+    def _open_feedback(self, identifier: str, values: list[bytes]) -> tuple[list[Feedback], int]:
         entries = []
         for value in values:
             with suppress(SealBroken):
-                entries.append(json.loads(self._seal.open(key, value)))
+                entries.append(json.loads(self._seal.open(key_of("feedback", identifier), value)))
         entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
         return entries, len(values) - len(entries)
+
+    def open_review(self, identifier: str, values: list[bytes]) -> Review:
+        """The last review of a result, of its sealed feedback."""
+        return last_review(*self._open_feedback(identifier, values))
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory (StoreFull)."""
@@ -206,6 +180,7 @@ class Store:
             raise StoreFull(f"the store is {memory}")
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
+            try_to_announce(self._redis)  # as an upload does
 
     def usage(self) -> Usage:
         """How full the store is."""

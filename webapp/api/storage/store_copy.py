@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import redis
 
 from webapp.api.storage import listing
+from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record
@@ -165,6 +167,15 @@ class StoreCopy(Store):
 
         return transact(self._redis, (record, image, feedback), queue)
 
+    @cached_property
+    def _announces(self) -> bool:
+        """Whether changes are announced: not in a stack of an earlier version, whose API does not read that."""
+        try:
+            try_to_announce(self._redis)
+        except redis.exceptions.NoPermissionError:
+            return False
+        return True
+
     def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
         """Queue the commands that add what is missing in `old`; returns what they add."""
         stored = self.verified(old) if old.record else Verified()
@@ -182,6 +193,8 @@ class StoreCopy(Store):
         ]
         for sealed in missing:
             pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
+        if (stored.record is None or missing) and self._announces:
+            announce(pipe, item.id)
         return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
 
 

@@ -106,6 +106,15 @@ function prepare() {
       button.textContent = "Try again with the same files";
     });
   });
+  document.querySelectorAll("img[data-thumbnail]:not([data-ready])").forEach((image) => {
+    image.dataset.ready = "";
+    image.addEventListener("error", () => {
+      const note = document.createElement("span");
+      note.className = "thumbnail failed";
+      note.textContent = "not loaded";
+      image.closest("[aria-hidden]").replaceWith(note); // outside of what is hidden from screen readers
+    });
+  });
   document.querySelectorAll("img[data-picture]:not([data-ready])").forEach((image) => {
     image.dataset.ready = "";
     const failed = () => {

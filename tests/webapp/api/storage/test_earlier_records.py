@@ -18,7 +18,7 @@ def test_a_record_of_an_earlier_version_says_that_nobody_looked_for_cautions(sto
         assert [each["code"] for each in read["cautions"]] == codes
         assert checked_prediction(read)["operating_point"] is None
         assert {key: value for key, value in read.items() if key not in ADDED} == old
-    assert len(store.page("time", "all", None, 10).records) == 2
+    assert len(store.lists.page("time", "all", None, 10).records) == 2
 
 
 def test_a_picture_that_an_earlier_version_scored_is_scored_again(store, caller, clear_picture):

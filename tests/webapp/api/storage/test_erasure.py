@@ -9,7 +9,9 @@ import pytest
 from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.storage import listing
+from webapp.api.storage.changes import CHANGES
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing, StoreFull
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal
@@ -21,8 +23,8 @@ DAY = 86400
 
 
 def keys(server: RedisServer) -> set[str]:
-    """The keys of the store, without the note of what was erased."""
-    return {key.decode() for key in server.client().keys("*")} - {ERASED}
+    """The keys of the store, without the ids of what was erased and of what has changed."""
+    return {key.decode() for key in server.client().keys("*")} - {ERASED, CHANGES}
 
 
 def complete(store: Store, *records: Record) -> None:
@@ -38,7 +40,7 @@ class Clock:
 
     def __init__(self, server: RedisServer) -> None:
         self.now = MADE
-        self.store = Store(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: self.now))
+        self.store = ListedStore(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: self.now))
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_an_erased_result_leaves_nothing_and_the_others_stay(store, redis_server
     assert store.eraser.erase(record(2).id) == store.eraser.erase(record(3).id) == "erased"
     assert keys(redis_server) == before
     assert (walk(store, "time", "all", 5), walk(store, "probability", "all", 5)) == (["1.png"], ["1.png"])
-    assert store.page("time", "all", None, 5).total == 1
+    assert store.lists.page("time", "all", None, 5).total == 1
     with pytest.raises(Missing, match="was erased"):
         store.get(record(2).id)
     for read in (store.picture, store.feedback, lambda each: store.add_feedback(each, {"label": "unsure"})):
@@ -75,11 +77,11 @@ def test_a_result_whose_record_cannot_be_read_is_erased_too(store, redis_server,
     complete(store, record(2))
     key, client = f"pneumo:1:record:{record(2).id}", redis_server.client()
     client.append(key, b"x") if harm == "damaged" else client.delete(key)
-    assert store.page("time", "all", None, 5).damaged == [record(2).id]
+    assert store.lists.page("time", "all", None, 5).damaged == [record(2).id]
     assert store.eraser.erase(record(2).id) == "erased"
     assert keys(redis_server) == before
     assert client.zcard("pneumo:1:index:probability:pneumonia") == 1
-    assert store.page("time", "all", None, 5).damaged == []
+    assert store.lists.page("time", "all", None, 5).damaged == []
 
 
 def test_an_erased_result_that_is_sent_again_is_new(store):
@@ -94,7 +96,7 @@ def test_a_full_store_is_erased_from(tmp_path):
     server = RedisServer(tmp_path / "small", memory_mb=3)
     server.start()
     try:
-        store = Store.open(settings(server.port))
+        store = ListedStore.open(settings(server.port))
         with pytest.raises(StoreFull):
             for number in range(1, 100):
                 store.put(record(number), b"x" * 200_000)
@@ -106,9 +108,9 @@ def test_a_full_store_is_erased_from(tmp_path):
         assert store.eraser.erased() == [second]
         put(store, record(200))
         server.client().config_set("maxmemory", server.client().info("memory")["used_memory"] // 2)
-        expiring = Store(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(1))
+        expiring = ListedStore(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(1))
         while expiring.eraser.erase_expired(2):
-            assert expiring.page("time", "all", None, 100).damaged == []
+            assert expiring.lists.page("time", "all", None, 100).damaged == []
         assert keys(server) == set()
     finally:
         server.kill()
@@ -129,7 +131,7 @@ def test_no_reader_sees_a_half_of_a_result(store, redis_server):
 
     def read() -> None:
         while not ended.is_set():
-            wrong.extend(store.page("time", "all", None, 5).damaged)
+            wrong.extend(store.lists.page("time", "all", None, 5).damaged)
             for each in records:
                 try:
                     assert store.picture(each.id) == PICTURE
@@ -166,7 +168,7 @@ def test_a_result_expires_at_once_with_all_its_parts(clock, redis_server):
         clock.store.add_feedback(record(1).id, {"label": "unsure"})
     assert keys(redis_server) == stored  # until the list is read, or the API looks for expired results
     for order in listing.ORDERS:
-        page = clock.store.page(order, "all", None, 5)
+        page = clock.store.lists.page(order, "all", None, 5)
         assert ([each.id for each in page.records], page.damaged, page.total) == ([record(2).id], [], 1)
     assert not [key for key in keys(redis_server) if record(1).id in key]
     with pytest.raises(Missing, match=r"no result .* It may have expired: results are kept for 30 days\."):

@@ -26,7 +26,7 @@ def test_a_stored_record_is_returned(store):
 def test_an_unlisted_record_can_be_read_and_expires(store, redis_server):
     store.put(record(1), PICTURE, listed=False)
     assert store.get(record(1).id) == record(1)
-    assert store.page("time", "all", None, 10).total == 0
+    assert store.lists.page("time", "all", None, 10).total == 0
     client = redis_server.client()
     lives = [client.ttl(key) for key in client.scan_iter("*")]
     assert len(lives) == 2 and all(0 < life <= PROBE_SECONDS for life in lives)
@@ -36,8 +36,8 @@ def test_the_first_record_is_never_replaced(store):
     put(store, record(1, 0.75, millisecond=5))
     again = store.put(record(1, 0.25, millisecond=9), PICTURE)
     assert again == record(1, 0.75, millisecond=5)
-    assert store.page("time", "all", None, 10).total == 1
-    assert store.page("time", "no pneumonia", None, 10).total == 0
+    assert store.lists.page("time", "all", None, 10).total == 1
+    assert store.lists.page("time", "no pneumonia", None, 10).total == 0
 
 
 def test_the_same_record_from_many_threads_is_stored_once(store, redis_server):
@@ -59,7 +59,7 @@ def test_every_key_has_the_prefix_and_no_file_name(store, redis_server):
     store.cache_heatmap(record(1).id, b"png")
     store.add_feedback(record(1).id, {"label": "unsure"})
     names = redis_server.client().keys()
-    assert len(names) == 3 + 2 * 3 + 3
+    assert len(names) == 3 + 2 * 3 + 3 + 1
     assert all(name.startswith(b"pneumo:1:") and b"png" not in name for name in names)
 
 
@@ -83,11 +83,11 @@ def test_ties_are_paged_without_loss(store):
 
 def test_paging_is_stable_while_records_are_added(store):
     put(store, *(record(number, 0.5) for number in range(10, 16)))
-    first = store.page("time", "all", None, 3)
+    first = store.lists.page("time", "all", None, 3)
     put(store, *(record(number, 0.5) for number in range(16, 30)))  # newer: before the first page
     put(store, record(1, 0.5))  # older: after the last page
-    second = store.page("time", "all", first.next, 3)
-    third = store.page("time", "all", second.next, 3)
+    second = store.lists.page("time", "all", first.next, 3)
+    third = store.lists.page("time", "all", second.next, 3)
     names = [each.prediction["file"] for page in (first, second, third) for each in page.records]
     assert names == ["15.png", "14.png", "13.png", "12.png", "11.png", "10.png", "1.png"]
     assert third.next is None
@@ -95,10 +95,13 @@ def test_paging_is_stable_while_records_are_added(store):
 
 def test_a_cursor_works_after_its_entry_was_deleted(store, redis_server):
     put(store, *(record(number) for number in range(1, 5)))
-    first = store.page("time", "all", None, 2)
+    first = store.lists.page("time", "all", None, 2)
     gone = first.records[-1]
     redis_server.client().zrem("pneumo:1:index:time:all", listing.member("time", gone.prediction))
-    assert [each.prediction["file"] for each in store.page("time", "all", first.next, 2).records] == ["2.png", "1.png"]
+    assert [each.prediction["file"] for each in store.lists.page("time", "all", first.next, 2).records] == [
+        "2.png",
+        "1.png",
+    ]
 
 
 def test_feedback_is_sealed_per_entry_and_limited(store, redis_server):

@@ -11,8 +11,8 @@ from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import RedisServer
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, StoreUnavailable
+from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.seal import Seal
-from webapp.api.storage.store import Store
 
 
 @pytest.mark.parametrize("position", [0, 63, 64, 90, -1])
@@ -30,7 +30,7 @@ def test_a_flipped_byte_damages_one_record_and_not_the_list(store, redis_server,
         store.picture(record(2).id)
     with pytest.raises(Damaged):
         store.add_feedback(record(2).id, {"label": "unsure"})
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert [each.prediction["file"] for each in page.records] == ["3.png", "1.png"]
     assert page.damaged == [record(2).id]
 
@@ -55,13 +55,13 @@ def test_a_record_under_another_id_is_damaged(store, redis_server):
 def test_a_deleted_record_is_listed_as_damaged(store, redis_server):
     put(store, record(1), record(2))
     redis_server.client().delete(f"pneumo:1:record:{record(1).id}")
-    page = store.page("time", "all", None, 10)
+    page = store.lists.page("time", "all", None, 10)
     assert (len(page.records), page.damaged) == (1, [record(1).id])
 
 
 def test_records_cannot_be_read_with_another_key(store, redis_server):
     put(store, record(1))
-    stranger = Store(redis_server.client(), Seal(b"x" * 32))
+    stranger = ListedStore(redis_server.client(), Seal(b"x" * 32))
     with pytest.raises(Damaged):
         stranger.get(record(1).id)
 
@@ -77,7 +77,7 @@ def test_a_damaged_picture_is_not_shown(store, redis_server):
 
 
 def test_a_killed_redis_loses_nothing(own_redis):
-    store = Store.open(settings(own_redis.port))
+    store = ListedStore.open(settings(own_redis.port))
     put(store, *(record(number) for number in range(1, 21)))
     own_redis.kill()
     with pytest.raises(StoreUnavailable):
@@ -85,7 +85,7 @@ def test_a_killed_redis_loses_nothing(own_redis):
     with pytest.raises(StoreUnavailable):
         put(store, record(21))
     with pytest.raises(StoreUnavailable):
-        store.page("time", "all", None, 5)
+        store.lists.page("time", "all", None, 5)
     own_redis.start()
     assert walk(store, "time", "all", 7) == [f"{number}.png" for number in range(20, 0, -1)]
     assert store.picture(record(20).id) == PICTURE
@@ -96,14 +96,14 @@ def test_a_full_store_stores_no_partial_record(tmp_path):
     server = RedisServer(tmp_path / "small", memory_mb=3)
     server.start()
     try:
-        store, client = Store.open(settings(server.port)), server.client()
+        store, client = ListedStore.open(settings(server.port)), server.client()
         with pytest.raises(StoreUnavailable):
             for number in range(1, 100):
                 store.put(record(number), b"x" * 500_000)
         stored_ids = set(store.ids())
         assert 1 <= len(stored_ids) < 20
         assert client.zcard("pneumo:1:index:time:all") == len(stored_ids) == len(client.keys("pneumo:1:image:*"))
-        assert len(store.page("time", "all", None, 50).records) == len(stored_ids)
+        assert len(store.lists.page("time", "all", None, 50).records) == len(stored_ids)
         with pytest.raises(StoreUnavailable):
             store.probe()
     finally:
@@ -112,7 +112,7 @@ def test_a_full_store_stores_no_partial_record(tmp_path):
 
 def test_a_file_that_cannot_grow_by_a_block_takes_no_upload(own_redis):
     """As on a full disk, whose last block still takes some bytes: too little for an upload."""
-    store = Store.open(settings(own_redis.port))
+    store = ListedStore.open(settings(own_redis.port))
     put(store, record(1))
     written = max(file.stat().st_size for file in own_redis.directory.rglob("*.aof"))
     resource.prlimit(own_redis.process.pid, resource.RLIMIT_FSIZE, (written + 2000, written + 2000))
@@ -121,14 +121,14 @@ def test_a_file_that_cannot_grow_by_a_block_takes_no_upload(own_redis):
 
 
 def test_a_wrong_password_is_rejected_without_secrets_in_the_message(redis_server):
-    store = Store.open(settings(redis_server.port, "a-wrong-password"))
+    store = ListedStore.open(settings(redis_server.port, "a-wrong-password"))
     with pytest.raises(StoreUnavailable) as caught:
         store.probe()
     assert "wrong" not in str(caught.value)
 
 
 def test_a_hanging_redis_is_a_timeout(own_redis):
-    store = Store.open(settings(own_redis.port))
+    store = ListedStore.open(settings(own_redis.port))
     store.probe()
     own_redis.process.send_signal(signal.SIGSTOP)
     start = time.monotonic()

@@ -1,0 +1,184 @@
+"""Pages of the list of results, and the place of a result in it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from webapp.api.storage import listing
+from webapp.api.storage.erasure import Eraser
+from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, redis_errors
+from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.listing import NO_FILTERS, Filters
+from webapp.api.storage.records import Page, Place, Record, Review
+from webapp.api.storage.retention import Retention
+from webapp.api.storage.rows import Positions, Rows
+from webapp.api.storage.seal import Seal
+from webapp.api.storage.store import Store
+from webapp.api.storage.transactions import read_together
+from webapp.api.storage.worklist import Worklist
+
+_READ_SECONDS = 2.0  # to wait for the rows
+_SHORT_SECONDS = 0.05  # to wait for them where the indexes of Redis can answer as well
+_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
+_ALL = index_of("time", "all")  # every listed result is in this index
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Members in order, the number of the first one in the list, and what is known of the whole list.
+
+    `index` was read for them, where each has one of the `entries`.
+    """
+
+    members: list[str]
+    index: str
+    entries: list[str]
+    more: bool
+    total: int
+    first: int | None
+    models: list[str]
+
+
+class Lists:
+    """The list of a store's results. Safe to share between threads. Every method may raise StoreUnavailable."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        open_record: Callable[[str, bytes | None], Record],
+        open_review: Callable[[str, list[bytes]], Review],
+        retention: Retention = Retention(),  # noqa: B008
+    ) -> None:
+        """`retention`: no list has what has expired, whether or not it is erased already."""
+        self._redis = client
+        self._retention = retention
+        self._eraser = Eraser(client, open_record, retention)
+        self._open_record = open_record
+        self._open_review = open_review
+        self._worklist = Worklist(client, open_record, open_review)
+
+    def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
+        """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
+        after = None if cursor is None else listing.from_cursor(order, finding, cursor, filters)
+        with suppress(StoreUnavailable):  # then the expired ones are left out below
+            self._eraser.erase_expired(_DUE)
+        part = self._part(order, finding, after, limit, filters)
+        page, missing = self._opened(part)
+        if missing:  # removed in the meantime, or lost: then the index still has it
+            part = self._part(order, finding, after, limit, filters, compare=True)
+            page, _ = self._opened(part)
+        following = listing.to_cursor(order, finding, part.members[-1], filters) if part.more else None
+        return Page(**page, next=following, total=part.total, first=part.first, models=part.models)
+
+    def place(self, record: Record, order: str, finding: str, filters: Filters = NO_FILTERS) -> Place:
+        """Where a result stands in a list; raises NotRead."""
+        member = listing.member(order, record.prediction)
+        with self._worklist.rows(_READ_SECONDS) as rows:
+            chosen = rows.select(order, finding, filters, self._cutoff())
+            before = rows.standing_before(order, chosen, member)
+            there = before < len(chosen) and rows.member(order, int(chosen[before])) == member
+            return Place(
+                number=before + 1 if there else None,
+                total=len(chosen),
+                first=_intact(rows, chosen),
+                previous=_intact(rows, chosen[:before][::-1]),
+                next=_intact(rows, chosen[before + there :]),
+            )
+
+    def _part(
+        self, order: str, finding: str, after: str | None, limit: int, filters: Filters, compare: bool = False
+    ) -> _Part:
+        simple = filters == NO_FILTERS
+        try:
+            with self._worklist.rows(_SHORT_SECONDS if simple else _READ_SECONDS, compare) as rows:
+                chosen = rows.select(order, finding, filters, self._cutoff())
+                start = 0 if after is None else rows.standing_before(order, chosen, after, including=True)
+                shown = chosen[start : start + limit].tolist()
+                return _Part(
+                    members=[rows.member(order, position) for position in shown],
+                    index=_ALL,
+                    entries=[rows.members[position] for position in shown],
+                    more=start + limit < len(chosen),
+                    total=len(chosen),
+                    first=start + 1 if shown else None,
+                    models=rows.models(),
+                )
+        except NotRead:
+            if not simple:
+                raise
+        return self._part_of_index(order, finding, after, limit)
+
+    def _part_of_index(self, order: str, finding: str, after: str | None, limit: int) -> _Part:
+        """From an index of Redis, while this process still reads the rows; its size may count expired ones."""
+        index, start = index_of(order, finding), "+" if after is None else f"({after}"
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrevrangebylex(index, start, "-", 0, limit + 1)
+            pipe.zcard(index)
+            raw_members, total = pipe.execute()
+        members = [each.decode("ascii", "replace") for each in raw_members]
+        first = 1 if after is None and members else None
+        return _Part(members[:limit], index, members[:limit], len(members) > limit, total, first, [])
+
+    def _cutoff(self) -> int | None:
+        return self._retention.cutoff
+
+    def _expired(self, moment: int) -> bool:
+        cutoff = self._cutoff()
+        return cutoff is not None and moment <= cutoff
+
+    def _opened(self, part: _Part) -> tuple[dict[str, list], bool]:
+        """The records of a part with their reviews and the ids of damaged ones; whether a record is missing."""
+        opened: dict[str, list] = {"records": [], "damaged": [], "reviews": []}
+        listed = [entry for entry in part.entries if not self._expired(listing.time_of(entry))]
+        if not listed:
+            return opened, False
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.mget([key_of("record", listing.id_of(entry)) for entry in listed])
+            for entry in listed:
+                pipe.lrange(key_of("feedback", listing.id_of(entry)), 0, -1)
+            values, *reviews = pipe.execute()
+        for entry, value, sealed_reviews in zip(listed, values, reviews, strict=True):
+            identifier = listing.id_of(entry)
+            try:
+                record = self._listed(identifier, value, part.index, entry)
+            except (Damaged, Missing):
+                opened["damaged"].append(identifier)
+                continue
+            if record is not None:
+                opened["records"].append(record)
+                opened["reviews"].append(self._open_review(identifier, sealed_reviews))
+        return opened, None in values
+
+    def _listed(self, identifier: str, sealed: bytes | None, index: str, entry: str) -> Record | None:
+        """The record of an entry that was read before; None if it has expired, or both were erased since.
+
+        Raises Missing or Damaged.
+        """
+        if sealed is None:
+            key = key_of("record", identifier)
+            sealed, there = read_together(
+                self._redis, lambda pipe: pipe.get(key).zrevrangebylex(index, f"[{entry}", f"[{entry}")
+            )
+            if sealed is None and not there:
+                return None
+        record = self._open_record(identifier, sealed)
+        return None if self._expired(listing.created(record.prediction)) else record
+
+
+class ListedStore(Store):
+    """A store that can list its results. It is apart, because whoever exports a store needs no NumPy for that."""
+
+    def __init__(self, client: redis.Redis, seal: Seal, retention: Retention = Retention()) -> None:  # noqa: B008
+        super().__init__(client, seal, retention)
+        reader = Store(client, seal)  # not this object: in a cycle the client's connections would be closed too late
+        self.lists = Lists(client, reader.open_record, reader.open_review, retention)
+
+
+def _intact(rows: Rows, positions: Positions) -> str | None:
+    """The id of the first row whose record could be read."""
+    for position in positions:
+        if not rows.is_damaged(int(position)):
+            return listing.id_of(rows.members[int(position)])
+    return None
