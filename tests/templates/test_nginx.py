@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl.hosts.service_files import MAX_READS
 from tests.templates.front import LOGIN, Front, Host, Upstream, nginx, written
 from webapp.ui.guard import HEADERS
 
@@ -152,6 +154,22 @@ def test_concurrent_requests_are_limited(front: Front) -> None:
     assert Counter(re.findall(rb"HTTP/1\.1 (\d+)", burst(150))) == {b"200": 150}
     refused = next(one for one in burst(900).split(b"HTTP/1.1 ") if one.startswith(b"429"))
     assert b"\r\nRetry-After: 1\r\n" in refused
+
+
+def test_two_people_who_open_a_list_do_not_use_up_the_reads_of_the_page(front: Front) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
+    ):
+        tunnel.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">3sBBI", bytes(3), 4, 0, 0))
+        received = tunnel.makefile("rb")
+        length, kind = struct.unpack(">3sB5x", received.read(9))
+        settings = dict(struct.iter_unpack(">HI", received.read(int.from_bytes(length, "big"))))
+    streams = settings[3]  # SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113)
+    assert (kind, 2 * streams <= MAX_READS) == (4, True)
 
 
 def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
