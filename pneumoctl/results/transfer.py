@@ -47,7 +47,7 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews.
+    """How much a store or an export holds. Equal `contents`: the same results with the same reviews.
 
     `unkept`: the ids of the MAC keys that sealed an export and are not on this machine. `size`: bytes that the store
     has in memory. `path`: the export.

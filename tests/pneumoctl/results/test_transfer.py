@@ -8,6 +8,7 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
@@ -23,7 +24,9 @@ from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
 from tests.webapp.servers import MAC_KEY, RedisServer
-from webapp.api.storage.seal import key_id
+from webapp.api.storage.retention import Retention
+from webapp.api.storage.seal import Seal, key_id
+from webapp.api.storage.store_copy import StoreCopy
 
 StackOf = Callable[..., StackWithStore]
 REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
@@ -128,6 +131,28 @@ def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: S
     transfer.export(made.stack, made.reached, target)
     made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
     assert not transfer.exported(made.stack, transfer.count(made.reached))
+
+
+@pytest.mark.parametrize("ended", ["erased", "expired"])
+def test_an_export_does_not_pass_for_one_of_results_that_were_sent_again(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path, ended: str
+) -> None:
+    """The same id with the same number of reviews, but another record and another review."""
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    again = replace(record(1), prediction=record(1).prediction | {"created": "2026-02-10T00:00:00.000Z"})
+    if ended == "erased":
+        made.store.eraser.erase(again.id)
+        made.store.put(again, PICTURE)
+    else:
+        day_30 = datetime.fromisoformat("2026-02-10T00:00:00Z").timestamp()
+        expiring = StoreCopy(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: day_30))
+        expiring.put(again, PICTURE)
+    made.store.add_feedback(again.id, {**REVIEW, "created": "2026-02-11T00:00:00.000000Z", "comment": "of today"})
+    held = transfer.count(made.reached)
+    assert str(held) == "2 results, 1 picture, 1 review"
+    assert not transfer.exported(made.stack, held)
+    assert transfer.export(made.stack, made.reached, tmp_path / "new").contents == held.contents
     transfer.export(made.stack, made.reached, tmp_path / "second")
     assert transfer.exported(made.stack, transfer.count(made.reached))
     (tmp_path / "second" / "images" / f"{record(1).id}.jpg").write_bytes(b"damaged")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -47,14 +47,18 @@ class Verified:
 
 
 class Contents:
-    """A digest of what a store holds: results never change, and reviews are only added."""
+    """A digest of the records and reviews that a store holds: an id alone may be of a result that was sent again.
+
+    A record has the digest of its picture.
+    """
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def add(self, identifier: str, reviews: int) -> None:
-        """Count in a result; the ids must be sorted."""
-        self._digest.update(f"{identifier} {reviews}\n".encode())
+    def add(self, identifier: str, record: bytes, feedback: Sequence[bytes]) -> None:
+        """Count in a result, its parts as they are stored; the ids must be sorted."""
+        parts = (hashlib.sha256(part).hexdigest() for part in (record, *feedback))
+        self._digest.update(f"{identifier} {' '.join(parts)}\n".encode())
 
     def hexdigest(self) -> str:
         """The digest of all results so far."""
@@ -112,11 +116,13 @@ class StoreCopy(Store):
             batch = ids[start : start + _BATCH]
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
                 for identifier in batch:
-                    pipe.llen(key_of("feedback", identifier))
-                lengths = pipe.execute()
-            for identifier, reviews in zip(batch, lengths, strict=True):
-                contents.add(identifier, reviews)
-                counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
+                    pipe.get(key_of("record", identifier))
+                    pipe.lrange(key_of("feedback", identifier), 0, -1)
+                parts = pipe.execute()
+            for identifier, record, feedback in zip(batch, parts[::2], parts[1::2], strict=True):
+                if record is not None:  # not erased in the meantime
+                    contents.add(identifier, record, feedback)
+                    counts.update(results=1, pictures=identifier in pictures, reviews=len(feedback))
         with redis_errors():
             memory = self._redis.info("memory")["used_memory"]
         return {**counts, "contents": contents.hexdigest(), "bytes": memory}
