@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -119,6 +120,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
     assert list(api_store.ids()) == [stored.id]
     assert api_store.eraser.erase(stored.id) == "erased"
+    assert 0 <= api_store.eraser.redis_time() < time.time() + 60
     assert (used(server), refused(server)) == (granted("api"), [])
 
 

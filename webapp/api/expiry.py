@@ -23,7 +23,7 @@ def start(services: Services) -> threading.Event:
 
 
 def _run(services: Services, ended: threading.Event) -> None:
-    next_scan = 0.0
+    next_scan, logged = 0.0, ""
     while not ended.wait(_POLL_SECONDS):
         try:
             while number := services.store.eraser.erase_expired(_BATCH):
@@ -32,4 +32,7 @@ def _run(services: Services, ended: threading.Event) -> None:
                 services.metrics.erased("expired", services.store.eraser.erase_unlisted(services.store.ids()))
                 next_scan = time.monotonic() + _SCAN_SECONDS
         except Exception as error:  # nothing may end this thread: it would go unnoticed
-            log.warning("expired results were not erased: %s: %s", type(error).__name__, error)
+            reason = f"{type(error).__name__}: {error}"
+            if reason != logged:  # a clock that is wrong stays wrong for long
+                log.warning("expired results were not erased: %s", reason)
+            logged = reason

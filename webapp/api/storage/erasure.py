@@ -80,9 +80,23 @@ class Eraser:
             rest = [(order, each) for order in listing.ORDERS for each in listing.FILTERS if (order, each) != _FIRST]
             return [*found, *_search(pipe, identifier, rest)] if found or sealed is not None else found
 
+    @property
+    def cutoff(self) -> int | None:
+        """Results made at or before this moment may be erased (microseconds since 1970); None: none may.
+
+        They have expired by the clocks of this host and of Redis. Raises ClockWrong.
+        """
+        return self._retention.erasable(self.redis_time()) if self._retention.days else None
+
+    def redis_time(self) -> float:
+        """The time by the clock of Redis, in seconds since 1970."""
+        with redis_errors():
+            seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
     def erase_expired(self, limit: int) -> int:
         """Erase at most `limit` of the results that have expired; returns how many there were."""
-        cutoff = self._retention.cutoff
+        cutoff = self.cutoff
         if cutoff is None:
             return 0
         with redis_errors():
@@ -90,19 +104,19 @@ class Eraser:
         for raw in members:
             member = raw.decode("ascii", "replace")
             try:
-                self._erase_listed(member, at_once=True)
+                self._erase_listed(member, cutoff, at_once=True)
             except StoreFull:
-                self._erase_listed(member, at_once=False)
+                self._erase_listed(member, cutoff, at_once=False)
         return len(members)
 
-    def _erase_listed(self, member: str, at_once: bool) -> None:
+    def _erase_listed(self, member: str, cutoff: int, at_once: bool) -> None:
         """Erase the result of an expired index entry; only the entry, if its result was stored again since."""
         identifier, entry = listing.id_of(member), (index_of(*_FIRST), member)
 
         def queue(pipe: redis.client.Pipeline) -> None:
             sealed = pipe.get(key_of("record", identifier))
             entries = self._entries(pipe, identifier, sealed)
-            renewed = self._has_expired(identifier, sealed) is False
+            renewed = self._has_expired(identifier, sealed, cutoff) is False
             if at_once:
                 pipe.multi()
             if not renewed:
@@ -114,12 +128,13 @@ class Eraser:
 
     def erase_unlisted(self, identifiers: Iterable[str]) -> int:
         """Erase those of the results that have expired, although no index lists them; returns how many there were."""
-        return sum(self._erase_unlisted(each) for each in identifiers)
+        cutoff = self.cutoff
+        return 0 if cutoff is None else sum(self._erase_unlisted(each, cutoff) for each in identifiers)
 
-    def _erase_unlisted(self, identifier: str) -> bool:
+    def _erase_unlisted(self, identifier: str, cutoff: int) -> bool:
         def queue(pipe: redis.client.Pipeline) -> bool:
             sealed = pipe.get(key_of("record", identifier))
-            if not self._has_expired(identifier, sealed):
+            if not self._has_expired(identifier, sealed, cutoff):
                 return False
             pipe.multi()
             queue_erasure(pipe, identifier, self._entries(pipe, identifier, sealed))
@@ -127,10 +142,10 @@ class Eraser:
 
         return transact(self._redis, (key_of("record", identifier),), queue)
 
-    def _has_expired(self, identifier: str, sealed: bytes | None) -> bool | None:
-        """Whether the record in the sealed bytes has expired; None if it cannot be read."""
+    def _has_expired(self, identifier: str, sealed: bytes | None, cutoff: int) -> bool | None:
+        """Whether the record in the sealed bytes may be erased; None if it cannot be read."""
         try:
-            return self._retention.expired(self._open(identifier, sealed).prediction)
+            return listing.created(self._open(identifier, sealed).prediction) <= cutoff
         except (Damaged, Missing):
             return None
 

@@ -15,13 +15,13 @@ from webapp.api.storage import listing, usage
 from webapp.api.storage.connection import connect, wait
 from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
 from webapp.api.storage.errors import (
+    ClockWrong,
     Damaged,
     Expired,
     FeedbackFull,
     Missing,
     PictureDamaged,
     StoreFull,
-    StoreUnavailable,
     redis_errors,
 )
 from webapp.api.storage.keys import index_of, key_of
@@ -34,7 +34,6 @@ from webapp.documents import Feedback
 
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
-_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
@@ -63,7 +62,7 @@ class Store:
     def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
         """Store a record with its picture and index entries in one transaction; return the record stored first.
 
-        A record that is not `listed` is in no index and expires after PROBE_SECONDS.
+        A record that is not `listed` is in no index and expires after PROBE_SECONDS. Raises ClockWrong.
         """
         expiry, key = None if listed else PROBE_SECONDS, key_of("record", record.id)
         sealed = self._seal.close(key, serialize(asdict(record)))
@@ -71,8 +70,10 @@ class Store:
         def queue(pipe: redis.client.Pipeline) -> Record:
             stored = pipe.get(key)
             first = None if stored is None else self.open_record(record.id, stored)
-            if first is not None and not self._retention.expired(first.prediction):
+            if first is not None and not self.gives_way(first):
                 return first
+            if self._retention.days:
+                self._retention.require_fresh(record.prediction, self.eraser.redis_time())
             pipe.multi()
             if first is not None:
                 queue_erasure(pipe, first.id, entries_of(first))
@@ -84,6 +85,15 @@ class Store:
             return record
 
         return transact(self._redis, (key,), queue)
+
+    def gives_way(self, stored: Record) -> bool:
+        """Whether a stored record has expired, so that a new one takes its place; raises ClockWrong if it may not."""
+        if not self._retention.expired(stored.prediction):
+            return False
+        cutoff = self.eraser.cutoff
+        if cutoff is None or listing.created(stored.prediction) > cutoff:
+            raise ClockWrong("by this host's clock a stored result has expired, by that of Redis it has not")
+        return True
 
     def get(self, identifier: str) -> Record:
         """The record with that id; raises Missing, which says if it was erased or may have expired, or Damaged."""
@@ -105,8 +115,6 @@ class Store:
 
     def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
         """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
-        with suppress(StoreUnavailable):  # then the expired ones are left out below
-            self.eraser.erase_expired(_DUE)
         start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
         with redis_errors():
             with self._redis.pipeline(transaction=False) as pipe:

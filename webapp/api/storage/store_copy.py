@@ -72,9 +72,9 @@ class StoreCopy(Store):
         """The ids of all results, sorted.
 
         A probe's record, which nobody lists and which expires, is none, nor is a result that has expired. A result
-        whose index entry was lost is one.
+        whose index entry was lost is one. Raises ClockWrong.
         """
-        cutoff = self._retention.cutoff
+        cutoff = self.eraser.cutoff  # not by one clock alone: what an export lacks is gone with the store
         with redis_errors():
             members = self._redis.zrevrangebylex(
                 index_of("time", "all"), "+", "-" if cutoff is None else f"[{cutoff + 1:017d}"

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.storage import listing
-from webapp.api.storage.errors import Damaged, FeedbackFull, Missing, StoreFull
+from webapp.api.storage.errors import ClockWrong, Damaged, FeedbackFull, Missing, StoreFull
 from webapp.api.storage.records import Record
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store import Store
+from webapp.api.storage.store_copy import StoreCopy
 
 ERASED = "pneumo:1:erased"
 MADE = 1767225600.001  # seconds; when record(1) was made
@@ -34,11 +36,25 @@ def complete(store: Store, *records: Record) -> None:
 
 
 class Clock:
-    """A store that keeps results for 30 days, with a clock of its own."""
+    """A store that keeps results for 30 days. `now`: the time on its host; time passes there and in Redis alike.
 
-    def __init__(self, server: RedisServer) -> None:
-        self.now = MADE
-        self.store = Store(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: self.now))
+    `host` and `redis`: seconds by which the two clocks were set ahead.
+    """
+
+    def __init__(self, server: RedisServer, host: float = 0, redis: float = 0) -> None:
+        self.passed, self.host, self.redis = MADE, host, redis
+        client = server.client()
+        client.time = lambda: divmod(round((self.passed + self.redis) * 1_000_000), 1_000_000)
+        retention = Retention(30, lambda: self.now, lambda: self.passed)
+        self.store = StoreCopy(client, Seal(bytes.fromhex(MAC_KEY)), retention)
+
+    @property
+    def now(self) -> float:
+        return self.passed + self.host
+
+    @now.setter
+    def now(self, moment: float) -> None:
+        self.passed = moment
 
 
 @pytest.fixture
@@ -164,20 +180,20 @@ def test_a_result_expires_at_once_with_all_its_parts(clock, redis_server):
             read(record(1).id)
     with pytest.raises(Missing):
         clock.store.add_feedback(record(1).id, {"label": "unsure"})
-    assert keys(redis_server) == stored  # until the list is read, or the API looks for expired results
     for order in listing.ORDERS:
         page = clock.store.page(order, "all", None, 5)
-        assert ([each.id for each in page.records], page.damaged, page.total) == ([record(2).id], [], 1)
+        assert ([each.id for each in page.records], page.damaged) == ([record(2).id], [])
+    assert keys(redis_server) == stored  # no read erases: the API does, when it looks for expired results
+    assert clock.store.eraser.erase_expired(5) == 1
     assert not [key for key in keys(redis_server) if record(1).id in key]
     with pytest.raises(Missing, match=r"no result .* It may have expired: results are kept for 30 days\."):
         clock.store.get(record(1).id)
     assert clock.store.eraser.erased() == []  # nobody has erased it
 
 
-def test_expired_results_are_left_out_while_redis_refuses_to_erase_them(clock, redis_server, monkeypatch):
+def test_expired_results_are_left_out_until_they_are_erased(clock):
     put(clock.store, *(record(number) for number in range(1, 6)))
     clock.now = MADE + 0.002 + 30 * DAY  # the first three
-    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.erase_expired", lambda *_: 0)
     for order in listing.ORDERS:
         assert sorted(walk(clock.store, order, "all", 2)) == ["4.png", "5.png"]
 
@@ -208,6 +224,7 @@ def test_a_stale_entry_of_a_result_that_was_stored_again_is_removed_alone(clock,
     put(clock.store, again)
     redis_server.client().zadd("pneumo:1:index:time:all", {listing.member("time", record(1).prediction): 0})
     clock.now = MADE + 31 * DAY
+    clock.store.eraser.erase_expired(5)
     assert walk(clock.store, "time", "all", 5) == ["1.png"]
     assert clock.store.get(again.id) == again
     assert redis_server.client().zcard("pneumo:1:index:time:all") == 1
@@ -217,3 +234,37 @@ def test_results_are_kept_for_ever_unless_set_otherwise(store):
     put(store, record(1))
     assert store.eraser.erase_expired(5) == 0
     assert store.get(record(1).id) == record(1)
+
+
+@pytest.mark.parametrize("moment", ["before the start", "while it runs"])
+def test_a_clock_that_is_ahead_hides_results_and_erases_none(redis_server, moment):
+    put(Clock(redis_server).store, record(1), record(2))
+    stored, ahead = keys(redis_server), 3650 * DAY
+    clock = Clock(redis_server, host=ahead if moment == "before the start" else 0)
+    clock.host = ahead
+    assert walk(clock.store, "time", "all", 5) == []
+    with suppress(ClockWrong):
+        assert clock.store.eraser.erase_expired(5) == clock.store.eraser.erase_unlisted(clock.store.ids()) == 0
+    with pytest.raises(ClockWrong):  # nor is one replaced
+        put(clock.store, replace(record(1), prediction=record(1).prediction | {"created": "2036-01-01T00:00:00.000Z"}))
+    with suppress(ClockWrong):  # nor is one left out of a copy
+        assert len(clock.store.result_ids()) == 2
+    assert keys(redis_server) == stored
+    clock.host = 0
+    assert walk(clock.store, "time", "all", 5) == ["2.png", "1.png"]
+
+
+def test_a_clock_of_redis_that_is_ahead_erases_none(redis_server):
+    clock = Clock(redis_server)
+    put(clock.store, record(1))
+    clock.redis = 3650 * DAY
+    assert clock.store.eraser.erase_expired(5) == 0
+    assert clock.store.get(record(1).id) == record(1)
+
+
+def test_a_result_that_has_expired_by_another_clock_is_an_error_and_not_stored(redis_server):
+    behind = Clock(redis_server, host=-31 * DAY)
+    behind.now = MADE + 31 * DAY
+    with pytest.raises(ClockWrong, match="more than results are kept"):
+        put(behind.store, record(1))
+    assert keys(redis_server) == set()
