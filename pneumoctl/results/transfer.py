@@ -136,7 +136,7 @@ def with_keys(stack: Stack, manifest: Manifest, path: Path) -> Summary:
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, Any]:
     """Import an export; returns how many results were added, repaired, present, kept and expired, and reviews added.
 
-    `brought_back`: the ids of those that had been erased.
+    `brought_back`: the ids of those that had been erased and were added, or got reviews.
 
     Importing it again changes nothing, and a stored result is never replaced. Raises PneumoError with nothing stored
     if a file of the export is damaged or a seal does not match.

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import redis
 
 from webapp.api.storage import listing
+from webapp.api.storage.erasure import entries_of, queue_erasure
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
-from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, Store
@@ -156,8 +157,10 @@ class StoreCopy(Store):
     def add(self, item: Item, own: Seal) -> Counter[str]:
         """Add the result of an export, which must be intact; returns what was added.
 
-        A result that has expired is not added. A stored result stays as it is, unless it is damaged. Of a result that
-        is stored, only missing reviews are added. What was sealed with a key that is not one of `own` is sealed anew.
+        A result that has expired is not added. A stored result stays as it is, unless it is damaged or has expired. Of
+        a result that is stored, only missing reviews are added; if it differs from the export's, none that are older
+        than it, which are of a result that was erased. `back`: the result, or reviews of it, had been erased. What was
+        sealed with a key that is not one of `own` is sealed anew. Raises ClockWrong.
         """
         new = self.verified(item)
         if new.record is not None and self._retention.expired(new.record.prediction):
@@ -166,14 +169,22 @@ class StoreCopy(Store):
 
         def queue(pipe: redis.client.Pipeline) -> Counter[str]:
             old = Item(item.id, pipe.get(record) or b"", pipe.get(image), tuple(pipe.lrange(feedback, 0, -1)))
+            stored = self.verified(old) if old.record else Verified()
+            erased = bool(pipe.zrevrangebylex(ERASED, f"[{item.id}", f"[{item.id}"))
+            lapsed = stored.record is not None and self.gives_way(stored.record)
             pipe.multi()
-            return self._queue(pipe, item, new, old, own)
+            if lapsed:
+                queue_erasure(pipe, item.id, entries_of(stored.record))
+                old, stored = Item(item.id, b"", None, ()), Verified()
+            done = self._queue(pipe, item, new, old, stored, own)
+            return done + Counter(back=erased and bool(done["added"] or done["reviews"]))
 
-        return transact(self._redis, (record, image, feedback), queue)
+        return transact(self._redis, (record, image, feedback, ERASED), queue)
 
-    def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
-        """Queue the commands that add what is missing in `old`; returns what they add."""
-        stored = self.verified(old) if old.record else Verified()
+    def _queue(
+        self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, stored: Verified, own: Seal
+    ) -> Counter[str]:
+        """Queue the commands that add what is missing in `old`, whose intact parts are `stored`; returns them."""
         if stored.record is None:
             pipe.set(key_of("record", item.id), _sealed_by(own, self._seal, key_of("record", item.id), item.record))
             for order, list_filter, member in listing.memberships(new.record.prediction):
@@ -184,11 +195,19 @@ class StoreCopy(Store):
         missing = [
             sealed
             for sealed, document in zip(item.feedback, new.feedback, strict=True)
-            if document not in stored.feedback
+            if document not in stored.feedback and (same or not _older(document, stored.record))
         ]
         for sealed in missing:
             pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
         return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
+
+
+def _older(review: Feedback, record: Record) -> bool:
+    """Whether a review is from before a record, or of an unknown time: then it is of an earlier result."""
+    try:
+        return datetime.fromisoformat(review["created"]) < datetime.fromisoformat(record.prediction["created"])
+    except (KeyError, TypeError, ValueError):
+        return True
 
 
 def _outcome(old: Item, stored: Verified, new: Verified) -> str:
