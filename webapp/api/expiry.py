@@ -26,11 +26,11 @@ def _run(services: Services, ended: threading.Event) -> None:
     next_scan, logged = 0.0, ""
     while not ended.wait(_POLL_SECONDS):
         try:
-            while number := services.store.eraser.erase_expired(_BATCH):
+            while not ended.is_set() and (number := services.store.eraser.erase_expired(_BATCH)):
                 services.metrics.erased("expired", number)
             if time.monotonic() >= next_scan:
-                services.metrics.erased("expired", services.store.eraser.erase_unlisted(services.store.ids()))
                 next_scan = time.monotonic() + _SCAN_SECONDS
+                services.metrics.erased("expired", services.store.eraser.erase_unlisted())
         except Exception as error:  # nothing may end this thread: it would go unnoticed
             reason = f"{type(error).__name__}: {error}"
             if reason != logged:  # a clock that is wrong stays wrong for long
