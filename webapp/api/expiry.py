@@ -8,9 +8,7 @@ from webapp.api.services import Services
 
 log = logging.getLogger(__name__)
 _BATCH = 100  # results
-# Between two looks for expired results, and before the first: the check of a release, which runs this app for some
-# seconds before it may serve, erases nothing.
-_POLL_SECONDS = 10.0
+_POLL_SECONDS = 10.0  # between two looks for expired results, and before the first
 _SCAN_SECONDS = 86400.0  # between two looks at every record: an index entry may have been lost
 
 
