@@ -16,6 +16,7 @@ from urllib3.exceptions import TimeoutError as HttpTimeout
 
 from model.serving import unix_socket
 from webapp.concurrency import Busy, ConcurrencyLimit
+from webapp.ui import whole_response
 from webapp.ui.round_robin import RoundRobin
 from webapp.ui.settings import ApiLimits
 
@@ -82,10 +83,10 @@ class Transport:
         self._probes = ConcurrencyLimit(_MAX_PROBES, retry_after=2)
         self._report_failure = report_failure
         pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
-        self._http = pool(maxsize=connections, retries=False)
+        self._http = whole_response.bound(pool(maxsize=connections, retries=False))
 
     def upload(self, path: str, request_id: str, **options: Any) -> Answer:
-        """POST files; each read of the response may take `limits.upload_seconds`."""
+        """POST files; the response may take `limits.upload_seconds`, counted from the last byte that was sent."""
         timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=self._limits.upload_seconds)
         return self._send("POST", path, request_id, lambda: timeout, **options)
 
@@ -171,7 +172,7 @@ class Transport:
 
 
 def _body(response: urllib3.BaseHTTPResponse, limit: Callable[[], urllib3.Timeout]) -> bytes:
-    """The whole body. A response that arrives byte by byte is never silent, so the time is checked at each part."""
+    """The whole body; the time is checked at each part, too."""
     parts = []
     while part := response.read1(_CHUNK):
         parts.append(part)
