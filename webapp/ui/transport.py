@@ -1,9 +1,11 @@
 """Send requests to the API within limits of time and number; every failure becomes an ApiError."""
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +26,8 @@ _CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
 _MAX_PROBES = 4  # readiness probes that wait for the API at the same time
 _CHUNK = 64 * 1024  # bytes
 _NO_ANSWER = "The assessment service does not answer"
+_TOO_LONG = "The assessment service took too long"
+_SHARED = ContextVar("_SHARED", default=math.inf)  # when the time of a block of requests is over (monotonic seconds)
 _CALLER_ERRORS = {400, 404, 409, 413}  # the request was wrong, the API works
 _TITLES = {  # of the statuses that are passed on to the browser; all others become 502
     400: "The request was not understood",
@@ -101,10 +105,21 @@ class Transport:
         """GET the API's own state; the reads of people take no place of it."""
         return self._bounded(self._probes, "GET", path, request_id)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within this block all requests of this thread that are no uploads share the time of one."""
+        token = _SHARED.set(time.monotonic() + self._limits.read_seconds)
+        try:
+            yield
+        finally:
+            _SHARED.reset(token)
+
     def _bounded(
         self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
     ) -> Answer:
-        deadline = time.monotonic() + self._limits.read_seconds
+        deadline = min(time.monotonic() + self._limits.read_seconds, _SHARED.get())
+        if time.monotonic() >= deadline:  # the API was not even asked
+            raise ApiError(504, _TOO_LONG, "The API did not respond in time.")
 
         def remaining() -> urllib3.Timeout:
             seconds = deadline - time.monotonic()
@@ -146,7 +161,7 @@ class Transport:
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
                 detail = f"The API did not respond in time.{_open_outcome(method, path)}"
-                raise ApiError(504, "The assessment service took too long", detail) from error
+                raise ApiError(504, _TOO_LONG, detail) from error
             except ProtocolError as error:
                 self._report_failure("broken")
                 if not may_repeat:
