@@ -82,11 +82,12 @@ def run(store: ResultStore, module: str, arguments: Sequence[str] = (), stdin: I
     options = program.options(module, *arguments)
     code, stderr = store.run(options, chain((program.archive(),), stdin), out)
     if code:
-        raise _failed(store, code, stderr)
+        raise failure(store, code, stderr)
     return out.getvalue()
 
 
-def _failed(store: ResultStore, code: int, stderr: str) -> PneumoError:
+def failure(store: ResultStore, code: int, stderr: str) -> PneumoError:
+    """Why a program beside the store failed."""
     if code == NOTHING:
         return NothingStored(f"nothing was ever stored on {store.host}", "pneumoctl up")
     last = stderr.strip().splitlines()[-1:] or [f"exit {code}"]
@@ -120,7 +121,7 @@ def _export(store: ResultStore, target: Path) -> Manifest:
             with archive.open_private(spool) as out:
                 code, stderr = store.run(program.options(program.EXPORT), iter((program.archive(),)), out)
             if code not in (0, _DAMAGED):
-                raise _failed(store, code, stderr)
+                raise failure(store, code, stderr)
             return archive.finish(target)
         finally:
             spool.unlink(missing_ok=True)
