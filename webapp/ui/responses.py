@@ -11,6 +11,8 @@ from model.schema import Invalid, checked
 from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Pictures, Problem, Readiness
 
+_UNFORESEEN = "the store cannot be used"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -82,7 +84,8 @@ def notice(value: object) -> str | None:
     """What the API's readiness says of its store: why nothing can be stored, or a warning; raises Invalid."""
     store = checked(value, Readiness)["checks"]["store"]
     if not store["ok"]:
-        return f"Uploads cannot be stored: {store['fault']}"
+        fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
+        return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
     return store.get("warning")
 
 

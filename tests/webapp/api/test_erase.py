@@ -36,6 +36,13 @@ def test_erasing_needs_the_token(caller, clear_picture):
     assert caller.get(f"/v1/predictions/{document['id']}").status_code == 200
 
 
+def test_a_film_that_is_stored_right_after_nothing_was_found_is_not_called_erased(caller, clear_picture, monkeypatch):
+    (document,) = caller.sent((clear_picture, "a.png"))
+    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.erase", lambda *_: "unknown")
+    problem(erase(caller, document["id"]), 404, "not-found")
+    assert caller.get(f"/v1/predictions/{document['id']}").status_code == 200
+
+
 def test_the_api_erases_what_has_expired_by_itself(config, own_redis, clear_picture, monkeypatch):
     monkeypatch.setattr("webapp.api.expiry._POLL_SECONDS", 0.02)
     store, client = Store.open(settings(own_redis.port)), own_redis.client()
