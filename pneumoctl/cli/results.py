@@ -68,9 +68,9 @@ def import_(
 
     The export is verified as a whole before anything is stored: its digests, and the seal of each result. Results that
     another stack sealed are sealed anew with this stack's key, once their own seal was verified. A stored result is
-    never replaced, unless it is damaged, so that importing twice changes nothing. Results that were erased since the
-    export come back; the question names them, and so does the report. Results older than the setting retention_days
-    are not added.
+    never replaced, unless it is damaged or has expired, so that importing twice changes nothing. Results that were
+    erased since the export come back; the question names them, and so does the report. Results older than the setting
+    retention_days are not added.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     manifest = archive.verify(place)
