@@ -146,7 +146,9 @@ def test_an_export_does_not_pass_for_one_of_results_that_were_sent_again(
         made.store.put(again, PICTURE)
     else:
         day_30 = datetime.fromisoformat("2026-02-10T00:00:00Z").timestamp()
-        expiring = StoreCopy(server.client(), Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: day_30))
+        client = server.client()
+        client.time = lambda: (int(day_30), 0)
+        expiring = StoreCopy(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: day_30))
         expiring.put(again, PICTURE)
     made.store.add_feedback(again.id, {**REVIEW, "created": "2026-02-11T00:00:00.000000Z", "comment": "of today"})
     held = transfer.count(made.reached)
