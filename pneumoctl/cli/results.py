@@ -1,7 +1,6 @@
 """`pneumoctl results`: export the results in the stack's store, import an export, erase results."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -69,9 +68,9 @@ def import_(
 
     The export is verified as a whole before anything is stored: its digests, and the seal of each result. Results that
     another stack sealed are sealed anew with this stack's key, once their own seal was verified. A stored result is
-    never replaced, unless it is damaged, so that importing twice changes nothing. Results that were erased since the
-    export come back; the question names them, and so does the report. Results older than the setting retention_days
-    are not added.
+    never replaced, unless it is damaged or has expired, so that importing twice changes nothing. Results that were
+    erased since the export come back; the question names them, and so does the report. Results older than the setting
+    retention_days are not added.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     manifest = archive.verify(place)
@@ -115,7 +114,8 @@ def erase(
     This cannot be undone. The stack goes on serving, and an export or backup that is made later does not hold them.
     Earlier ones still do. Erasing an erased result again changes nothing.
 
-    Exit codes: 6 some of the ids are of no result; the others are erased. 1 none of them is of a result.
+    Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased. 1
+    none of them is of a result, or none was erased.
     """
     stack, wanted = invocation.stack, erasure.checked(ids)
     what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
@@ -128,12 +128,16 @@ def erase(
         act.changed = [f"erased {identifier}" for identifier in done.erased]
         if len(done.unknown) == len(wanted):
             raise _unknown(done.unknown)
-        act.code = Exit.PARTLY if done.unknown else Exit.DONE
-    console.result({"stack": stack.name, **asdict(done)})
+        act.code = Exit.PARTLY if done.unknown or done.failed else Exit.DONE
+    lists = {"erased": done.erased, "before": done.before, "unknown": done.unknown, "failed": done.failed}
+    console.result({"stack": stack.name, **lists})
     before = f"; {len(done.before)} erased before" if done.before else ""
     console.text(f"{counted(len(done.erased), 'result')} erased{before}")
     if done.unknown:
         console.warn(_unknown(done.unknown).message)
+    if done.reason:
+        left = f"{counted(len(done.failed), 'result')} not erased, or not known to be: {', '.join(done.failed)}"
+        console.warn(f"{left}. {done.reason.message}: {done.reason.hint}, then erase these again")
     return act.code
 
 

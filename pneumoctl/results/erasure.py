@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import program, transfer
@@ -14,11 +15,16 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Erased:
-    """What became of each id: `erased` now, erased `before`, or `unknown`, also because it has expired."""
+    """What became of each id: `erased` now, erased `before`, or `unknown`, also because it has expired.
+
+    `failed`: those that were left when the store failed, for the `reason`; the first of them may be erased.
+    """
 
     erased: Sequence[str]
     before: Sequence[str]
     unknown: Sequence[str]
+    failed: Sequence[str] = ()
+    reason: PneumoError | None = None
 
 
 def checked(identifiers: Sequence[str]) -> list[str]:
@@ -36,6 +42,11 @@ def erased(store: ResultStore) -> set[str]:
 
 
 def erase(store: ResultStore, identifiers: Sequence[str]) -> Erased:
-    """Erase results with their pictures, heat maps and reviews. Raises PneumoError."""
+    """Erase results with their pictures, heat maps and reviews. Raises PneumoError if none is known to be erased."""
     order = json.dumps(list(identifiers)).encode() + b"\n"
-    return Erased(**json.loads(transfer.run(store, program.ERASE, stdin=(order,))))
+    out = BytesIO()
+    code, stderr = store.run(program.options(program.ERASE), iter((program.archive(), order)), out)
+    reason = transfer.failure(store, code, stderr) if code else None
+    if reason and code != Exit.PARTLY:
+        raise reason
+    return Erased(**json.loads(out.getvalue()), reason=reason)

@@ -14,4 +14,4 @@ def warnings(done: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(number, 'result')} not added: older than the setting retention_days allows"
     if back := done.get("brought_back", ()):
         again = f"to erase again: pneumoctl results erase {' '.join(back)}"
-        yield f"{counted(len(back), 'result')} brought back that had been erased; {again}"
+        yield f"{counted(len(back), 'result')} brought back, or reviews of them, that had been erased; {again}"

@@ -47,7 +47,7 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews.
+    """How much a store or an export holds. Equal `contents`: the same results with the same reviews.
 
     `unkept`: the ids of the MAC keys that sealed an export and are not on this machine. `size`: bytes that the store
     has in memory. `path`: the export.
@@ -82,11 +82,12 @@ def run(store: ResultStore, module: str, arguments: Sequence[str] = (), stdin: I
     options = program.options(module, *arguments)
     code, stderr = store.run(options, chain((program.archive(),), stdin), out)
     if code:
-        raise _failed(store, code, stderr)
+        raise failure(store, code, stderr)
     return out.getvalue()
 
 
-def _failed(store: ResultStore, code: int, stderr: str) -> PneumoError:
+def failure(store: ResultStore, code: int, stderr: str) -> PneumoError:
+    """Why a program beside the store failed."""
     if code == NOTHING:
         return NothingStored(f"nothing was ever stored on {store.host}", "pneumoctl up")
     last = stderr.strip().splitlines()[-1:] or [f"exit {code}"]
@@ -120,7 +121,7 @@ def _export(store: ResultStore, target: Path) -> Manifest:
             with archive.open_private(spool) as out:
                 code, stderr = store.run(program.options(program.EXPORT), iter((program.archive(),)), out)
             if code not in (0, _DAMAGED):
-                raise _failed(store, code, stderr)
+                raise failure(store, code, stderr)
             return archive.finish(target)
         finally:
             spool.unlink(missing_ok=True)
@@ -136,7 +137,7 @@ def with_keys(stack: Stack, manifest: Manifest, path: Path) -> Summary:
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, Any]:
     """Import an export; returns how many results were added, repaired, present, kept and expired, and reviews added.
 
-    `brought_back`: the ids of those that had been erased.
+    `brought_back`: the ids of those that had been erased and were added, or got reviews.
 
     Importing it again changes nothing, and a stored result is never replaced. Raises PneumoError with nothing stored
     if a file of the export is damaged or a seal does not match.

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -120,6 +121,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert list(api_store.ids()) == [stored.id]
     assert api_store.lists.place(stored, "time", "all").number == 1
     assert api_store.eraser.erase(stored.id) == "erased"
+    assert 0 <= api_store.eraser.redis_time() < time.time() + 60
     assert (used(server), refused(server)) == (granted("api"), [])
 
 

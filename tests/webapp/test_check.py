@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.webapp.servers import (
     free_port,
     ui_environment,
 )
+from webapp.check import check_api
 
 
 def check(app: str, environment: Mapping[str, str]) -> tuple[int, dict, str]:
@@ -45,6 +47,17 @@ def test_a_working_api_passes_and_lists_nothing(environment, redis_server, tiny_
     keys = redis_server.client().keys("*")
     assert keys and not [key for key in keys if b":index:" in key]
     assert all(redis_server.client().ttl(key) > 0 for key in keys)
+
+
+def test_the_check_erases_nothing(environment, monkeypatch):
+    """Not even if it takes long: there is no thread that could."""
+    for name, value in {**environment, "RETENTION_DAYS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+    started = []
+    monkeypatch.setattr("webapp.api.expiry.start", started.append)
+    assert check_api()["probability"]
+    assert started == [] and "expiry" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_changed_score_of_the_known_picture_fails(environment, tiny_bundle, tmp_path):

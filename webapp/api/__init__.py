@@ -18,10 +18,13 @@ _FORM_OVERHEAD = 64 * 1024  # bytes of form data around the files: what the page
 def create_app(config: Mapping[str, object] | None = None) -> Flask:
     """The WSGI app; `config` overrides environment variables of the same names.
 
+    Expired results are erased in the background, unless ERASE_EXPIRED is "no", as in the check of a release.
+
     Raises webapp.environment.EnvironmentInvalid or model.bundle.BundleError before the first request.
     """
     environment = Environment(config)
     settings = ApiSettings.read(environment)
+    erases = environment.choice("ERASE_EXPIRED", ("yes", "no")) == "yes"
     environment.check()
     app = Flask(__name__, static_folder=None)
     app.request_class = UploadRequest
@@ -36,7 +39,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
-    app.extensions["expiry"] = expiry.start(services)
+    if erases:
+        app.extensions["expiry"] = expiry.start(services)
     return app
 
 

@@ -1,7 +1,8 @@
 """Erase results from the store: `python -m webapp.api.erase`, with the API's environment.
 
 stdin: a line of JSON, the list of their ids, which stand in no command line. stdout: JSON, each id in one of the lists
-`erased`, `before` (erased earlier) and `unknown` (there is none, or it has expired). stderr: the reason of a failure.
+`erased`, `before` (erased earlier), `unknown` (there is none, or it has expired) and `failed` (from the first at which
+the store failed: that one may be erased, the others are not). stderr: the reason of a failure.
 With --list, nothing is erased, and `before` has all that was erased earlier and is not stored.
 """
 
@@ -14,15 +15,17 @@ from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.store import Store
 from webapp.environment import Environment, EnvironmentInvalid
 
+PARTLY = 6  # exit code: some ids are erased, and then the store failed
 _WAIT_S = 30.0  # for a Redis that loads its file
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Erase, or list; returns 0, or 1 with the reason on stderr."""
+    """Erase, or list; returns 0, or PARTLY or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.erase", description=__doc__)
     parser.add_argument("--list", action="store_true", help="only list what was erased")
     arguments = parser.parse_args(argv)
-    outcomes: dict[str, list[str]] = {"erased": [], "before": [], "unknown": []}
+    outcomes: dict[str, list[str]] = {"erased": [], "before": [], "unknown": [], "failed": []}
+    wanted: list[str] = []
     try:
         environment = Environment()
         settings = StoreSettings.read(environment)
@@ -31,12 +34,15 @@ def main(argv: list[str] | None = None) -> int:
         store.wait(_WAIT_S)
         if arguments.list:
             outcomes["before"] = sorted(set(store.eraser.erased()).difference(store.ids()))
-        for identifier in () if arguments.list else json.loads(sys.stdin.buffer.readline()):
-            outcomes[store.eraser.erase(identifier)].append(identifier)
+        else:
+            wanted = json.loads(sys.stdin.buffer.readline())
+        while wanted:
+            outcomes[store.eraser.erase(wanted[0])].append(wanted.pop(0))
     except (EnvironmentInvalid, StoreUnavailable) as error:
-        done = f" after {len(outcomes['erased'])} results" if outcomes["erased"] else ""
-        sys.stderr.write(f"erasing failed{done}: {error}\n")
-        return 1
+        sys.stderr.write(f"erasing failed: {error}\n")
+        outcomes["failed"] = wanted
+        sys.stdout.write(json.dumps(outcomes) + "\n")
+        return PARTLY if outcomes["erased"] else 1
     sys.stdout.write(json.dumps(outcomes) + "\n")
     return 0
 

@@ -8,9 +8,7 @@ from webapp.api.services import Services
 
 log = logging.getLogger(__name__)
 _BATCH = 100  # results
-# Between two looks for expired results, and before the first: the check of a release, which runs this app for some
-# seconds before it may serve, erases nothing.
-_POLL_SECONDS = 10.0
+_POLL_SECONDS = 10.0  # between two looks for expired results, and before the first
 _SCAN_SECONDS = 86400.0  # between two looks at every record: an index entry may have been lost
 
 
@@ -23,13 +21,16 @@ def start(services: Services) -> threading.Event:
 
 
 def _run(services: Services, ended: threading.Event) -> None:
-    next_scan = 0.0
+    next_scan, logged = 0.0, ""
     while not ended.wait(_POLL_SECONDS):
         try:
-            while number := services.store.eraser.erase_expired(_BATCH):
+            while not ended.is_set() and (number := services.store.eraser.erase_expired(_BATCH)):
                 services.metrics.erased("expired", number)
             if time.monotonic() >= next_scan:
-                services.metrics.erased("expired", services.store.eraser.erase_unlisted(services.store.ids()))
                 next_scan = time.monotonic() + _SCAN_SECONDS
+                services.metrics.erased("expired", services.store.eraser.erase_unlisted())
         except Exception as error:  # nothing may end this thread: it would go unnoticed
-            log.warning("expired results were not erased: %s: %s", type(error).__name__, error)
+            reason = f"{type(error).__name__}: {error}"
+            if reason != logged:  # a clock that is wrong stays wrong for long
+                log.warning("expired results were not erased: %s", reason)
+            logged = reason

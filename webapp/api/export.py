@@ -74,7 +74,7 @@ def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
                 continue
             verified = store.verified(item)
             _write(archive, lists, item, verified)
-            contents.add(identifier, len(item.feedback))
+            contents.add(identifier, item.record, item.feedback)
             counts += _counted(verified)
             keys.update(verified.sealed_with if verified.record else ())
         for name, lines in lists.items():
@@ -132,7 +132,7 @@ def _file_name(identifier: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Export, or count; returns 0, DAMAGED, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
-    parser.add_argument("--count", action="store_true", help="only print the counts and a digest of the ids")
+    parser.add_argument("--count", action="store_true", help="only print the counts and a digest of the results")
     parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds to wait for Redis (default: %(default).0f)")
     arguments = parser.parse_args(argv)
     try:

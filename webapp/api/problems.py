@@ -8,7 +8,15 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
-from webapp.api.storage.errors import Damaged, Missing, NotRead, PictureDamaged, StoreFull, StoreUnavailable
+from webapp.api.storage.errors import (
+    ClockWrong,
+    Damaged,
+    Missing,
+    NotRead,
+    PictureDamaged,
+    StoreFull,
+    StoreUnavailable,
+)
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id
 
@@ -17,6 +25,10 @@ RETRY_AFTER = 5  # seconds; enough for a supervisor to restart Redis, or for a b
 _STORE_FULL = (
     "The store is full, so nothing was stored and there is no result. Trying again does not help: results have to be "
     "erased, or the settings redis_memory_mb or retention_days changed. `pneumoctl status` says how."
+)
+_CLOCK_WRONG = (
+    "A clock of this installation is wrong, so it cannot be told how long a result has been kept, and nothing was "
+    "stored. Trying again does not help until the clock is set. Logs of the API say more: `pneumoctl logs api`."
 )
 
 log = logging.getLogger(__name__)
@@ -65,6 +77,9 @@ def problem(error: Exception) -> Problem:
         case StoreFull():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(507, "store-full", _STORE_FULL)
+        case ClockWrong():
+            log.error("request %s: store: %s", request_id(), error)
+            return Problem(503, "clock-wrong", _CLOCK_WRONG)
         case StoreUnavailable():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(503, "store-unavailable", "Results cannot be stored or read at the moment.", RETRY_AFTER)

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.errors import StoreFull, StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import Item, StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
@@ -56,12 +56,13 @@ def restore(
 ) -> dict[str, Any]:
     """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more.
 
-    Returns the counts, and in `brought_back` the ids of added results that had been erased. A result that has expired
-    is not added. A result whose picture was damaged before the export has none in the archive, and is added without
-    it. `sign`: called every _SIGN results.
+    Returns the counts, and in `brought_back` the ids of results that had been erased and are added, or get reviews. A
+    result that has expired is not added. A result whose picture was damaged before the export has none in the archive,
+    and is added without it. `sign`: called every _SIGN results.
     """
     members = _Members(archive, {member.name: member for member in archive.getmembers()})
     manifest = json.loads(members.read(MANIFEST))
+    erased = set(filter(_ID.fullmatch, map(str, manifest.get("erased", ()))))
     expected, results, broken, without = manifest["counts"]["results"], 0, 0, 0
     for item in _items(members, sign):
         results += 1
@@ -77,13 +78,14 @@ def restore(
             "or were sealed with a key that is not known here"
         )
     counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0, damaged=without, expired=0)
-    erased, brought_back = set(store.eraser.erased()), []
+    brought_back = []
     for item in _items(members, sign):
         done = store.add(item, own)
-        counts.update(done)
-        if done["added"] and item.id in erased:
+        if done.pop("back", 0):
             brought_back.append(item.id)
-    store.eraser.note(set(filter(_ID.fullmatch, manifest.get("erased", ()))).difference(store.ids()))
+        counts.update(done)
+    with suppress(StoreFull):  # every result is stored; what is not noted is only called unknown
+        store.eraser.note(erased.difference(store.ids()))
     return {**counts, "brought_back": brought_back}
 
 
@@ -130,7 +132,7 @@ def main() -> int:
         except Refused as error:
             sys.stderr.write(f"{error}\n")
             return REFUSED
-        except (tarfile.TarError, KeyError, ValueError):  # their messages may quote the archive
+        except (tarfile.TarError, KeyError, TypeError, ValueError):  # their messages may quote the archive
             sys.stderr.write("it cannot be read\n")
             return REFUSED
     sys.stdout.write(json.dumps(counts) + "\n")

@@ -14,7 +14,7 @@ from webapp.api.preview import decode, thumbnail, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
 from webapp.api.storage import listing
-from webapp.api.storage.errors import Damaged, FeedbackFull
+from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, Feedback, NewFeedback, Page
 from webapp.requests import PROBE_HEADER
@@ -113,6 +113,7 @@ def erase(identifier: str) -> tuple[str, int]:
     outcome = services().store.eraser.erase(identifier)
     if outcome == "unknown":
         services().store.get(identifier)  # says why there is none
+        raise Missing("There was no result with that id; one has been stored since, and is not erased.")
     if outcome == "erased":
         services().metrics.erased("request", 1)
     return "", HTTPStatus.NO_CONTENT

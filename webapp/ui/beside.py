@@ -33,10 +33,19 @@ def pictures(api: ApiClient, documents: Sequence[Prediction]) -> list[Pictures]:
         try:
             found.append(_neither(silent) if silent else api.pictures(document["id"], g.request_id))
         except ApiError as error:
-            reason = _OLDER_API if error.status == 404 else f"{error.title}. {error.detail}"
+            reason = _not_found(api, document["id"]) if error.status == 404 else f"{error.title}. {error.detail}"
             silent = reason if error.status >= 500 else ""
             found.append(_neither(reason))
     return found
+
+
+def _not_found(api: ApiClient, identifier: str) -> str:
+    """Why the API does not tell of a result's pictures: the result is gone, or the API has no such route."""
+    try:
+        api.show(identifier, g.request_id)
+    except ApiError as error:
+        return f"{error.title}. {error.detail}"
+    return _OLDER_API
 
 
 def reviews(api: ApiClient, identifier: str) -> Reviews:

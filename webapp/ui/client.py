@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
@@ -22,6 +23,10 @@ class ApiClient:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def together(self) -> AbstractContextManager[None]:
+        """Within this block all calls but `predict` share the time of one: a page waits no longer than a read."""
+        return self._transport.together()
 
     def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> UploadResult:
         """Have files scored and stored; the results of a `probe` expire soon and are not listed."""

@@ -26,6 +26,8 @@ NOTHING: Mapping[str, str] = {}
 _KNOWN_EARLIER = {"order", "finding"}  # parameters of the list of an earlier version
 _NOT_TOLD: dict[str, object] = {"entries": [], "first": None, "models": []}  # by it
 
+_UNFORESEEN = "the store cannot be used"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -113,7 +115,8 @@ def notice(value: object) -> str | None:
     """What the API's readiness says of its store: why nothing can be stored, or a warning; raises Invalid."""
     store = checked(value, Readiness)["checks"]["store"]
     if not store["ok"]:
-        return f"Uploads cannot be stored: {store['fault']}"
+        fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
+        return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
     return store.get("warning")
 
 

@@ -36,7 +36,7 @@ class UiSettings:
         MAX_UPLOAD_MB: size of all files of a request.
         MAX_PENDING: uploads that a worker accepts at the same time.
         TRUSTED_HOSTS: host names by which people reach the page, separated by commas.
-        API_TIMEOUT: how long the page waits for the API at each read of the response to an upload.
+        API_TIMEOUT: how long the page waits for the API's whole response to an upload.
         API_READ_TIMEOUT: how long it waits for the whole response to any other request.
         MAX_READS: such requests that wait for the API at the same time. The server needs more threads than this and
         MAX_PENDING together, so that it can still answer health probes and reject further requests.

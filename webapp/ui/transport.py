@@ -1,9 +1,11 @@
 """Send requests to the API within limits of time and number; every failure becomes an ApiError."""
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -16,6 +18,7 @@ from urllib3.exceptions import TimeoutError as HttpTimeout
 
 from model.serving import unix_socket
 from webapp.concurrency import Busy, ConcurrencyLimit
+from webapp.ui import whole_response
 from webapp.ui.round_robin import RoundRobin
 from webapp.ui.settings import ApiLimits
 
@@ -23,6 +26,8 @@ _CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
 _MAX_PROBES = 4  # readiness probes that wait for the API at the same time
 _CHUNK = 64 * 1024  # bytes
 _NO_ANSWER = "The assessment service does not answer"
+_TOO_LONG = "The assessment service took too long"
+_SHARED = ContextVar("_SHARED", default=math.inf)  # when the time of a block of requests is over (monotonic seconds)
 _CALLER_ERRORS = {400, 404, 409, 413}  # the request was wrong, the API works
 _TITLES = {  # of the statuses that are passed on to the browser; all others become 502
     400: "The request was not understood",
@@ -82,10 +87,10 @@ class Transport:
         self._probes = ConcurrencyLimit(_MAX_PROBES, retry_after=2)
         self._report_failure = report_failure
         pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
-        self._http = pool(maxsize=connections, retries=False)
+        self._http = whole_response.bound(pool(maxsize=connections, retries=False))
 
     def upload(self, path: str, request_id: str, **options: Any) -> Answer:
-        """POST files; each read of the response may take `limits.upload_seconds`."""
+        """POST files; the response may take `limits.upload_seconds`, counted from the last byte that was sent."""
         timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=self._limits.upload_seconds)
         return self._send("POST", path, request_id, lambda: timeout, **options)
 
@@ -100,10 +105,21 @@ class Transport:
         """GET the API's own state; the reads of people take no place of it."""
         return self._bounded(self._probes, "GET", path, request_id)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within this block all requests of this thread that are no uploads share the time of one."""
+        token = _SHARED.set(time.monotonic() + self._limits.read_seconds)
+        try:
+            yield
+        finally:
+            _SHARED.reset(token)
+
     def _bounded(
         self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
     ) -> Answer:
-        deadline = time.monotonic() + self._limits.read_seconds
+        deadline = min(time.monotonic() + self._limits.read_seconds, _SHARED.get())
+        if time.monotonic() >= deadline:  # the API was not even asked
+            raise ApiError(504, _TOO_LONG, "The API did not respond in time.")
 
         def remaining() -> urllib3.Timeout:
             seconds = deadline - time.monotonic()
@@ -145,7 +161,7 @@ class Transport:
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
                 detail = f"The API did not respond in time.{_open_outcome(method, path)}"
-                raise ApiError(504, "The assessment service took too long", detail) from error
+                raise ApiError(504, _TOO_LONG, detail) from error
             except ProtocolError as error:
                 self._report_failure("broken")
                 if not may_repeat:
@@ -171,7 +187,7 @@ class Transport:
 
 
 def _body(response: urllib3.BaseHTTPResponse, limit: Callable[[], urllib3.Timeout]) -> bytes:
-    """The whole body. A response that arrives byte by byte is never silent, so the time is checked at each part."""
+    """The whole body; the time is checked at each part, too."""
     parts = []
     while part := response.read1(_CHUNK):
         parts.append(part)

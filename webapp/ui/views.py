@@ -1,6 +1,8 @@
 """The pages: upload, results, list, one prediction, feedback."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 
 from flask import (
     Blueprint,
@@ -49,7 +51,19 @@ def backend() -> Backend:
     return current_app.extensions["pneumo"]
 
 
+def _in_the_time_of_one_read(view: Callable[..., Response]) -> Callable[..., Response]:
+    """A view whose reads of the API together have the time of one, however many they are."""
+
+    @wraps(view)
+    def bounded(*arguments: str, **named: str) -> Response:
+        with backend().api.together():
+            return view(*arguments, **named)
+
+    return bounded
+
+
 @pages.get("/")
+@_in_the_time_of_one_read
 def home() -> Response:
     """The upload form and the latest results."""
     try:
@@ -82,11 +96,13 @@ def _partial_result(result: UploadResult) -> Response:
     if wants_json():
         failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
         return _json({"predictions": result.predictions, "errors": failed_files}, 207)
-    shown = list(zip(result.predictions, beside.pictures(backend().api, result.predictions), strict=True))
+    with backend().api.together():
+        shown = list(zip(result.predictions, beside.pictures(backend().api, result.predictions), strict=True))
     return _page("results.html", 207, shown=shown, failures=result.failures, again=None)
 
 
 @pages.get("/results")
+@_in_the_time_of_one_read
 def results() -> Response:
     """The results of one upload, each read from the store."""
     identifiers = list(dict.fromkeys(request.args.getlist("id")))
@@ -97,7 +113,7 @@ def results() -> Response:
         try:
             found.append(backend().api.show(identifier, g.request_id))
         except ApiError as error:
-            if error.status in (429, 503, 504):  # the others would fail, too, and slowly
+            if error.status in (429, 503, 504) and not found:  # the others would fail, too
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status
@@ -121,6 +137,7 @@ def _list_document(page: ResultPage) -> dict[str, object]:
 
 
 @pages.get(_PATH)
+@_in_the_time_of_one_read
 def show(identifier: str) -> Response:
     """One stored prediction."""
     query = ListQuery.read()

@@ -14,6 +14,7 @@ from pneumoctl.terminal.console import console
 from tests.pneumoctl.command_documents import document_of
 from tests.pneumoctl.results.conftest import StackWithStore
 from tests.webapp.api.records import put, record
+from tests.webapp.servers import RedisServer
 from webapp.api.storage.errors import Missing
 
 ONE, TWO, NONE = record(1).id, record(2).id, "f" * 32
@@ -35,7 +36,7 @@ def test_results_are_erased_and_the_record_of_it_names_them(
     made: StackWithStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = document_of(capsys, "results", "erase", ONE.upper(), ONE, "-y")
-    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": []}
+    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": []}
     with pytest.raises(Missing):
         made.store.get(ONE)
     assert made.store.get(TWO) == record(2)
@@ -51,7 +52,23 @@ def test_ids_without_a_result_are_named(made: StackWithStore, capsys: pytest.Cap
     error = document_of(capsys, "results", "erase", NONE, "-y", code=Exit.FAILED)["error"]
     assert NONE in error["message"] and error["unknown"] == [NONE] and error["hint"]
     document = document_of(capsys, "results", "erase", NONE, TWO, "-y", code=Exit.PARTLY)
-    assert document == {"stack": "t", "erased": [TWO], "before": [], "unknown": [NONE]}
+    assert document == {"stack": "t", "erased": [TWO], "before": [], "unknown": [NONE], "failed": []}
+
+
+def test_a_store_that_fails_midway_says_what_is_erased_and_what_is_left(
+    made: StackWithStore, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three, record_of_two = record(3).id, f"pneumo:1:record:{TWO}"
+    put(made.store, record(3))
+    server.client().delete(record_of_two)
+    server.client().rpush(record_of_two, "not a record")  # Redis refuses to read it as one
+    document = document_of(capsys, "results", "erase", ONE, TWO, three, "-y", code=Exit.PARTLY)
+    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [TWO, three]}
+    (ended,) = [entry for entry in audit.chain(made.stack).entries() if entry["event"] == "ended"]
+    assert (ended["code"], ended["changed"]) == (Exit.PARTLY, [f"erased {ONE}"])
+    error = document_of(capsys, "results", "erase", TWO, three, "-y", code=Exit.FAILED)["error"]
+    assert "erasing failed: Redis refuses the command" in error["message"]
+    assert made.store.get(three) == record(3)
 
 
 def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
@@ -93,7 +110,8 @@ def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what
     assert erasure.erased(made.reached) == set()
     assert (done["added"], done["brought_back"]) == (1, [ONE])
     (warning,) = import_report.warnings(done)
-    assert warning.endswith(f"brought back that had been erased; to erase again: pneumoctl results erase {ONE}")
+    assert "brought back, or reviews of them, that had been erased" in warning
+    assert warning.endswith(f"; to erase again: pneumoctl results erase {ONE}")
 
 
 BACK = f"1 result that had been erased would come back: {ONE}."

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
@@ -19,9 +20,11 @@ from pneumoctl.stack.stack import exports
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY
 from tests.pneumoctl.results.filled_stacks import REVIEW, StackOf, filled
-from tests.webapp.api.records import record
+from tests.webapp.api.records import PICTURE, record
 from tests.webapp.servers import MAC_KEY, RedisServer
-from webapp.api.storage.seal import key_id
+from webapp.api.storage.retention import Retention
+from webapp.api.storage.seal import Seal, key_id
+from webapp.api.storage.store_copy import StoreCopy
 
 
 @dataclass
@@ -79,6 +82,30 @@ def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: S
     assert not transfer.exported(made.stack, transfer.count(made.reached))
     shutil.rmtree(tmp_path / "second")
     assert transfer.last_export(made.stack) is None
+
+
+@pytest.mark.parametrize("ended", ["erased", "expired"])
+def test_an_export_does_not_pass_for_one_of_results_that_were_sent_again(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path, ended: str
+) -> None:
+    """The same id with the same number of reviews, but another record and another review."""
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    again = replace(record(1), prediction=record(1).prediction | {"created": "2026-02-10T00:00:00.000Z"})
+    if ended == "erased":
+        made.store.eraser.erase(again.id)
+        made.store.put(again, PICTURE)
+    else:
+        day_30 = datetime.fromisoformat("2026-02-10T00:00:00Z").timestamp()
+        client = server.client()
+        client.time = lambda: (int(day_30), 0)
+        expiring = StoreCopy(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: day_30))
+        expiring.put(again, PICTURE)
+    made.store.add_feedback(again.id, {**REVIEW, "created": "2026-02-11T00:00:00.000000Z", "comment": "of today"})
+    held = transfer.count(made.reached)
+    assert str(held) == "2 results, 1 picture, 1 review"
+    assert not transfer.exported(made.stack, held)
+    assert transfer.export(made.stack, made.reached, tmp_path / "new").contents == held.contents
 
 
 @dataclass

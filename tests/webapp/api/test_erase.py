@@ -36,6 +36,22 @@ def test_erasing_needs_the_token(caller, clear_picture):
     assert caller.get(f"/v1/predictions/{document['id']}").status_code == 200
 
 
+def test_a_film_that_is_stored_right_after_nothing_was_found_is_not_called_erased(caller, clear_picture, monkeypatch):
+    (document,) = caller.sent((clear_picture, "a.png"))
+    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.erase", lambda *_: "unknown")
+    problem(erase(caller, document["id"]), 404, "not-found")
+    assert caller.get(f"/v1/predictions/{document['id']}").status_code == 200
+
+
+def test_an_upload_to_a_host_with_a_wrong_clock_is_an_error(config, clear_picture, monkeypatch):
+    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.redis_time", lambda _: time.time() + 2 * 86400)
+    app = api.create_app({**config, "RETENTION_DAYS": "1", "ERASE_EXPIRED": "no"})
+    caller = Caller(app.test_client())
+    refused = problem(caller.send((clear_picture, "a.png")), 503, "clock-wrong")
+    assert "nothing was stored" in refused["detail"].replace("\n", " ")
+    assert caller.get("/v1/predictions").get_json()["predictions"] == []
+
+
 def test_the_api_erases_what_has_expired_by_itself(config, own_redis, clear_picture, monkeypatch):
     monkeypatch.setattr("webapp.api.expiry._POLL_SECONDS", 0.02)
     store, client = Store.open(settings(own_redis.port)), own_redis.client()

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,10 @@ from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
 from webapp.api.storage.changes import CHANGES
-from webapp.api.storage.errors import Missing, StoreUnavailable
+from webapp.api.storage.errors import Missing, StoreFull, StoreUnavailable
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
@@ -136,6 +138,66 @@ def test_an_import_says_which_erased_results_it_brings_back(store, redis_server)
     assert restore(store, OWN, packed) == {**ALL, "added": 1, "present": 3, "brought_back": [record(1).id]}
     assert restore(store, OWN, packed) == {**ALL, "present": 4}
     assert store.get(record(1).id) == record(1)
+
+
+def test_an_import_brings_no_review_back_of_a_result_that_was_erased_and_sent_again(store):
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    store.eraser.erase(record(1).id)
+    put(store, record(1))  # the very same record: then the id is named
+    assert restore(store, OWN, packed) == {**ALL, "present": 1, "reviews": 1, "brought_back": [record(1).id]}
+    store.eraser.erase(record(1).id)
+    again = replace(record(1), prediction=record(1).prediction | {"created": "2026-01-02T00:00:00.001Z"})
+    put(store, again)
+    assert restore(store, OWN, packed) == {**ALL, "kept": 1}
+    assert store.feedback(record(1).id) == ([], 0)
+
+
+def test_what_is_erased_during_an_import_comes_back_by_name_or_stays_erased(store, monkeypatch):
+    put(store, record(1), record(2))
+    packed, add = archive(store), store.add
+
+    def erasing(item, own):
+        store.eraser.erase(item.id)
+        return add(item, own)
+
+    monkeypatch.setattr(store, "add", erasing)
+    assert restore(store, OWN, packed) == {**ALL, "added": 2, "brought_back": [record(1).id, record(2).id]}
+
+
+def test_an_expired_result_gives_way_to_the_newer_one_of_an_import(store, redis_server):
+    newer = replace(record(1), prediction=record(1).prediction | {"created": "2026-02-10T00:00:00.000Z"})
+    put(store, newer)
+    packed = archive(store)
+    redis_server.client().flushall()
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    day_41 = datetime.fromisoformat("2026-02-11T00:00:00Z").timestamp()
+    client = redis_server.client()
+    expiring = StoreCopy(client, OWN, Retention(30, lambda: day_41, lambda: day_41))
+    assert restore(expiring, OWN, packed) == {**ALL, "added": 1}
+    assert (expiring.get(newer.id), expiring.feedback(newer.id)) == (newer, ([], 0))
+    assert client.zcard("pneumo:1:index:time:all") == 1
+
+
+def test_an_import_that_has_no_memory_for_its_notes_has_added_everything(store, redis_server, monkeypatch):
+    put(store, record(1), record(2))
+    store.eraser.erase(record(2).id)
+    packed = archive(store)
+    redis_server.client().flushall()
+
+    def full(*_):
+        raise StoreFull("the store is full")
+
+    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.note", full)
+    assert restore(store, OWN, packed) == {**ALL, "added": 1}
+
+
+def test_erased_ids_of_a_manifest_that_are_none_are_passed_over(store):
+    put(store, record(1))
+    packed = changed(archive(store), "manifest.json", b'"erased": []', b'"erased": [1, null, {}]')
+    assert restore(store, OWN, packed) == {**ALL, "present": 1}
 
 
 def test_what_was_erased_is_known_in_the_store_that_an_export_fills(store, redis_server):

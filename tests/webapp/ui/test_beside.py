@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.webapp.api.records import settings
 from tests.webapp.ui.pages import VERDICTS, send, visible
 from webapp.api.classifier import Scorer
+from webapp.api.storage.store import Store
 from webapp.ui.client import ApiClient
 from webapp.ui.transport import ApiError
 
@@ -88,3 +90,18 @@ def test_a_partial_failure_keeps_the_pictures_of_the_others(page, clear_picture,
     answer = send(page, (clear_picture, "a.png"), (clear_picture, "bad.png"))
     assert answer.status_code == 207
     assert visible(answer).count("image.png") == 1
+
+
+def test_a_result_that_was_erased_while_it_is_shown_says_so_where_its_picture_would_be(
+    page, clear_picture, redis_server, monkeypatch
+):
+    location = send(page, (clear_picture, "a.png")).location
+    store, ask = Store.open(settings(redis_server.port)), ApiClient.pictures
+
+    def erasing(self, identifier, request_id):
+        store.eraser.erase(identifier)
+        return ask(self, identifier, request_id)
+
+    monkeypatch.setattr(ApiClient, "pictures", erasing)
+    text = visible(page.get(location))
+    assert "This result was erased: its picture and its reviews, too." in text and "another version" not in text

@@ -3,8 +3,11 @@
 import json
 import socket
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -99,24 +102,62 @@ def test_a_timeout_is_an_error(fake_api):
     assert (error.status, error.detail) == (504, "The API did not respond in time.")
 
 
-def test_an_answer_that_arrives_byte_by_byte_is_a_timeout():
-    ended = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
 
-        def answer() -> None:
+
+@contextmanager
+def answering(kind: str, folder: Path, answer: Callable[[socket.socket], None]) -> Iterator[Transport]:
+    """An API that answers one request with a function, on a port or a Unix socket; reads of it have two seconds."""
+    path = folder / "api.sock"
+    with ExitStack() as held:
+        if kind == "port":
+            server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        else:
+            server = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            server.bind(str(path))
+            server.listen()
+            url = "http://localhost"
+
+        def serve() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):  # the client closes the connection
                 connection.recv(1024)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                while not ended.wait(0.02):
-                    connection.sendall(b"x")
+                answer(connection)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        assert failure(lambda: client(url, timeout=0.3).show("ab" * 16, REQUEST)).status == 504
-        ended.set()
+        yield Transport([url], "a-token-of-tests-only", ApiLimits(2, 2), socket=path if kind == "socket" else None)
         thread.join()
+
+
+@pytest.mark.parametrize("kind", ["port", "socket"])
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Name: ", HEAD + b"\r\n"])
+def test_an_answer_that_arrives_byte_by_byte_is_a_timeout(tmp_path, kind, start):
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(start)
+        while True:  # until the client closes the connection
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+    with answering(kind, tmp_path, answer) as transport:
+        assert failure(lambda: ApiClient(transport).show("ab" * 16, REQUEST)).status == 504
+
+
+@pytest.mark.parametrize("kind", ["port", "socket"])
+def test_an_answer_whose_headers_come_late_has_only_the_rest_of_the_time(tmp_path, kind):
+    open_for = []
+
+    def answer(connection: socket.socket) -> None:
+        begin = time.monotonic()
+        time.sleep(1.8)
+        connection.sendall(HEAD + b"\r\n")
+        connection.recv(1)  # until the client closes the connection
+        open_for.append(time.monotonic() - begin)
+
+    with answering(kind, tmp_path, answer) as transport:
+        assert failure(lambda: ApiClient(transport).show("ab" * 16, REQUEST)).status == 504
+    assert open_for[0] < 3.5  # not 1.8 and then two seconds more
 
 
 def test_a_broken_connection_is_retried_once_if_that_is_safe(fake_api):

@@ -48,6 +48,8 @@ class HungApi:
         """Close all connections: what waits for an answer fails."""
         self.listening.close()
         for connection in self.held:
+            with suppress(OSError):  # the page closed it already
+                connection.shutdown(socket.SHUT_RDWR)  # `close` alone does nothing while a thread reads from it
             connection.close()
 
 
@@ -61,8 +63,8 @@ def hung() -> Iterator[HungApi]:
 
 @pytest.fixture
 def page(hung: HungApi, tmp_path: Path) -> Iterator[Gunicorn]:
-    """The page under gunicorn; its reads wait for a minute here, so that the test does not depend on time."""
-    limits = {"API_READ_TIMEOUT": "60", "MAX_READS": str(READS), "MAX_PENDING": "2", "API_TIMEOUT": "0.5"}
+    """The page under gunicorn; its reads wait for ten minutes here, so that the test does not depend on time."""
+    limits = {"API_READ_TIMEOUT": "600", "MAX_READS": str(READS), "MAX_PENDING": "2", "API_TIMEOUT": "0.5"}
     server = Gunicorn("webapp.ui", tmp_path, ui_environment(hung.url) | limits, threads=READS + 2 + SPARE)
     server.start()
     yield server
@@ -72,7 +74,7 @@ def page(hung: HungApi, tmp_path: Path) -> Iterator[Gunicorn]:
 def ask(url: str, method: str = "GET", **more: object) -> urllib3.BaseHTTPResponse:
     """A request over a new connection, as a browser sends it."""
     with urllib3.PoolManager(retries=False) as http:
-        return http.request(method, url, headers={"Accept": "text/html"}, timeout=120, redirect=False, **more)
+        return http.request(method, url, headers={"Accept": "text/html"}, timeout=590, redirect=False, **more)
 
 
 def test_while_all_reads_hang_the_page_lives_and_uploads_keep_their_limit(hung: HungApi, page: Gunicorn) -> None:
@@ -89,7 +91,7 @@ def test_while_all_reads_hang_the_page_lives_and_uploads_keep_their_limit(hung: 
         assert b"The files may have been assessed" in upload.data
         assert not any(read.done() for read in reads)
         hung.close()
-        assert {read.result().status for read in reads} <= {502, 504}
+        assert {read.result().status for read in reads} == {502}
     assert ask(f"{page.url}/livez").status == 200
 
 

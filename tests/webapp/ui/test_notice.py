@@ -43,3 +43,13 @@ def test_an_api_that_says_nothing_of_its_store_gives_no_notice(page_of_fake_api,
     fake_api.body = b'{"predictions": [], "damaged": [], "next": null, "total": 0}'
     answer = page_of_fake_api.get("/")
     assert answer.status_code == 200 and "pneumoctl status" not in visible(answer)
+
+
+def test_a_fault_that_nobody_foresaw_is_not_quoted_on_the_page(page, monkeypatch):
+    def fail(_):
+        raise OSError("/etc/secret: no such file")
+
+    monkeypatch.setattr(Store, "usage", fail)
+    text = visible(page.get("/"))
+    assert "Uploads cannot be stored: the store cannot be used" in text
+    assert "secret" not in text and "OSError" not in text

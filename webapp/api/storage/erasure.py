@@ -3,9 +3,11 @@
 The ids of erased results are kept, and nothing else of them: an import can then say which of them it brings back.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Literal
+from datetime import datetime
+from typing import Literal, TypeVar
 
 import redis
 
@@ -19,7 +21,10 @@ from webapp.api.storage.transactions import transact
 Outcome = Literal["erased", "before", "unknown"]  # before: it was erased earlier
 _FIRST = ("time", "all")  # every listed result is in this index
 _PARTS = ("record", "image", "heatmap", "feedback")
-Entries = list[tuple[str, str]]  # index and member
+_CREATED = re.compile(rb'"created":"([0-9T:.+Z-]{10,40})"')
+Entry = tuple[str, bytes]  # index and member
+Entries = list[Entry]
+Result = TypeVar("Result")
 
 
 def queue_erasure(pipe: redis.client.Pipeline, identifier: str, entries: Entries) -> None:
@@ -31,7 +36,10 @@ def queue_erasure(pipe: redis.client.Pipeline, identifier: str, entries: Entries
 
 def entries_of(record: Record) -> Entries:
     """The index entries of an intact record."""
-    return [(index_of(order, chosen), member) for order, chosen, member in listing.memberships(record.prediction)]
+    return [
+        (index_of(order, chosen), member.encode("ascii"))
+        for order, chosen, member in listing.memberships(record.prediction)
+    ]
 
 
 class Eraser:
@@ -47,29 +55,37 @@ class Eraser:
 
     def erase(self, identifier: str) -> Outcome:
         """Erase one result, damaged or not, and note its id."""
-        try:
-            return self._erase(identifier, at_once=True)
-        except StoreFull:
-            outcome = self._erase(identifier, at_once=False)
-            with suppress(StoreFull):
-                self.note([identifier])
-            return outcome
 
-    def _erase(self, identifier: str, at_once: bool) -> Outcome:
-        """`at_once`: in one transaction. A Redis without any free memory queues no command, but it does erase."""
-
-        def queue(pipe: redis.client.Pipeline) -> Outcome:
+        def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> Outcome:
             sealed = pipe.get(key_of("record", identifier))
             entries = self._entries(pipe, identifier, sealed)
-            if sealed is None and not entries:
+            if sealed is None and not entries and not _left_over(pipe, identifier):
                 return "before" if self.was_erased(identifier) else "unknown"
-            if at_once:
-                pipe.multi()
+            if begin:
+                begin()
                 pipe.zadd(ERASED, {identifier: 0})
             queue_erasure(pipe, identifier, entries)
             return "erased"
 
-        return transact(self._redis, (key_of("record", identifier),), queue)
+        outcome = self._change(identifier, queue)
+        if outcome == "erased" and not self.was_erased(identifier):  # there was no memory for it
+            with suppress(StoreFull):
+                self.note([identifier])
+        return outcome
+
+    def _change(
+        self, identifier: str, queue: Callable[[redis.client.Pipeline, Callable[[], object] | None], Result]
+    ) -> Result:
+        """Change a result in a transaction, which `queue` begins with the function that it is given.
+
+        A Redis without any free memory queues no command, but it does erase: then there is no such function, and each
+        command is executed at once.
+        """
+        keys = (key_of("record", identifier),)
+        try:
+            return transact(self._redis, keys, lambda pipe: queue(pipe, pipe.multi))
+        except StoreFull:
+            return transact(self._redis, keys, lambda pipe: queue(pipe, None))
 
     def _entries(self, pipe: redis.client.Pipeline, identifier: str, sealed: bytes | None) -> Entries:
         """The index entries of a result; those of one whose record cannot be read are searched for."""
@@ -80,57 +96,86 @@ class Eraser:
             rest = [(order, each) for order in listing.ORDERS for each in listing.FILTERS if (order, each) != _FIRST]
             return [*found, *_search(pipe, identifier, rest)] if found or sealed is not None else found
 
+    @property
+    def cutoff(self) -> int | None:
+        """Results made at or before this moment may be erased (microseconds since 1970); None: none may.
+
+        They have expired by the clocks of this host and of Redis. Raises ClockWrong.
+        """
+        return self._retention.erasable(self.redis_time()) if self._retention.days else None
+
+    def redis_time(self) -> float:
+        """The time by the clock of Redis, in seconds since 1970."""
+        with redis_errors():
+            seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
     def erase_expired(self, limit: int) -> int:
-        """Erase at most `limit` of the results that have expired; returns how many there were."""
-        cutoff = self._retention.cutoff
+        """Look at `limit` index entries that have expired and erase their results; returns how many were erased."""
+        cutoff = self.cutoff
         if cutoff is None:
             return 0
         with redis_errors():
             members = self._redis.zrevrangebylex(index_of(*_FIRST), f"({cutoff + 1:017d}", "-", 0, limit)
-        for raw in members:
-            member = raw.decode("ascii", "replace")
-            try:
-                self._erase_listed(member, at_once=True)
-            except StoreFull:
-                self._erase_listed(member, at_once=False)
-        return len(members)
+        return sum(self._erase_listed(member, cutoff) for member in members)
 
-    def _erase_listed(self, member: str, at_once: bool) -> None:
+    def _erase_listed(self, member: bytes, cutoff: int) -> bool:
         """Erase the result of an expired index entry; only the entry, if its result was stored again since."""
-        identifier, entry = listing.id_of(member), (index_of(*_FIRST), member)
+        identifier = listing.id_of(member.decode("ascii", "replace"))
+        entry = (index_of(*_FIRST), member)
 
-        def queue(pipe: redis.client.Pipeline) -> None:
+        def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> bool:
             sealed = pipe.get(key_of("record", identifier))
             entries = self._entries(pipe, identifier, sealed)
-            renewed = self._has_expired(identifier, sealed) is False
-            if at_once:
-                pipe.multi()
+            renewed = self._has_expired(identifier, sealed, cutoff) is False
+            if begin:
+                begin()
             if not renewed:
                 queue_erasure(pipe, identifier, entries)
+                pipe.zrem(ERASED, identifier)  # it was sent again after it was erased, and nobody has erased that
             if entry not in entries:
                 pipe.zrem(*entry)
+            return sealed is not None and not renewed
 
-        transact(self._redis, (key_of("record", identifier),), queue)
+        return self._change(identifier, queue)
 
-    def erase_unlisted(self, identifiers: Iterable[str]) -> int:
-        """Erase those of the results that have expired, although no index lists them; returns how many there were."""
-        return sum(self._erase_unlisted(each) for each in identifiers)
+    def erase_unlisted(self) -> int:
+        """Erase the results that have expired, although no index lists them, and what is left over of results.
 
-    def _erase_unlisted(self, identifier: str) -> bool:
-        def queue(pipe: redis.client.Pipeline) -> bool:
+        Returns how many were erased. A damaged record that is in no index stays if it does not say when it was made.
+        """
+        cutoff = self.cutoff
+        return 0 if cutoff is None else sum(self._erase_unlisted(each, cutoff) for each in self._stored_ids())
+
+    def _stored_ids(self) -> Iterator[str]:
+        """The ids of all that has a record, a picture or reviews, unordered; some more than once."""
+        for part in ("record", "image", "feedback"):
+            with redis_errors():
+                for name in self._redis.scan_iter(match=key_of(part, "*"), count=500):
+                    yield name.decode("ascii", "replace").rpartition(":")[2]
+
+    def _erase_unlisted(self, identifier: str, cutoff: int) -> bool:
+        def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> bool:
             sealed = pipe.get(key_of("record", identifier))
-            if not self._has_expired(identifier, sealed):
+            expired = self._has_expired(identifier, sealed, cutoff)
+            if expired is False:
                 return False
-            pipe.multi()
-            queue_erasure(pipe, identifier, self._entries(pipe, identifier, sealed))
+            entries = self._entries(pipe, identifier, sealed)
+            if expired is None and (entries or not _is_over(sealed, cutoff)):
+                return False  # an index lists it: it expires with its entry
+            if begin:
+                begin()
+            queue_erasure(pipe, identifier, entries)
+            if expired:
+                pipe.zrem(ERASED, identifier)
             return True
 
-        return transact(self._redis, (key_of("record", identifier),), queue)
+        return self._change(identifier, queue)
 
-    def _has_expired(self, identifier: str, sealed: bytes | None) -> bool | None:
-        """Whether the record in the sealed bytes has expired; None if it cannot be read."""
+    def _has_expired(self, identifier: str, sealed: bytes | None, cutoff: int) -> bool | None:
+        """Whether the record in the sealed bytes may be erased; None if it cannot be read."""
         try:
-            return self._retention.expired(self._open(identifier, sealed).prediction)
+            return listing.created(self._open(identifier, sealed).prediction) <= cutoff
         except (Damaged, Missing):
             return None
 
@@ -151,13 +196,32 @@ class Eraser:
                 self._redis.zadd(ERASED, members)
 
 
-def _search(
-    pipe: redis.client.Pipeline, identifier: str, indexes: Iterable[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+def _left_over(pipe: redis.client.Pipeline, identifier: str) -> bool:
+    """Whether there is a picture, a heat map or a review; its record may be lost."""
+    pictures = pipe.mget([key_of("image", identifier), key_of("heatmap", identifier)])
+    return any(each is not None for each in pictures) or pipe.llen(key_of("feedback", identifier)) > 0
+
+
+def _is_over(damaged: bytes | None, cutoff: int) -> bool:
+    """Whether a record is lost, or damaged and says that it was made at or before the cutoff.
+
+    What it says is not sealed, and serves to erase it, never to show it. A record is damaged, too, if this host has
+    another key.
+    """
+    if damaged is None:
+        return True
+    said = _CREATED.search(damaged)
+    try:
+        return said is not None and datetime.fromisoformat(said[1].decode()).timestamp() * 1_000_000 <= cutoff
+    except ValueError:
+        return False
+
+
+def _search(pipe: redis.client.Pipeline, identifier: str, indexes: Iterable[tuple[str, str]]) -> Iterator[Entry]:
     """The entries of a result in indexes, found by reading them."""
     end = f":{identifier}".encode()
     for order, chosen in indexes:
         index = index_of(order, chosen)
         for member in pipe.zrevrangebylex(index, "+", "-"):
             if member.endswith(end):
-                yield index, member.decode("ascii", "replace")
+                yield index, member

@@ -1,14 +1,12 @@
 """Pages of the list of results, and the place of a result in it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
 
 from webapp.api.storage import listing
-from webapp.api.storage.erasure import Eraser
-from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, NotRead, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
 from webapp.api.storage.records import Page, Place, Record, Review
@@ -21,7 +19,6 @@ from webapp.api.storage.worklist import Worklist
 
 _READ_SECONDS = 2.0  # to wait for the rows
 _SHORT_SECONDS = 0.05  # to wait for them where the indexes of Redis can answer as well
-_DUE = 20  # expired results that a page of the list erases before it is read; the API erases all the others
 _ALL = index_of("time", "all")  # every listed result is in this index
 
 
@@ -54,7 +51,6 @@ class Lists:
         """`retention`: no list has what has expired, whether or not it is erased already."""
         self._redis = client
         self._retention = retention
-        self._eraser = Eraser(client, open_record, retention)
         self._open_record = open_record
         self._open_review = open_review
         self._worklist = Worklist(client, open_record, open_review)
@@ -62,8 +58,6 @@ class Lists:
     def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
         """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
         after = None if cursor is None else listing.from_cursor(order, finding, cursor, filters)
-        with suppress(StoreUnavailable):  # then the expired ones are left out below
-            self._eraser.erase_expired(_DUE)
         part = self._part(order, finding, after, limit, filters)
         page, missing = self._opened(part)
         if missing:  # removed in the meantime, or lost: then the index still has it

@@ -12,11 +12,12 @@ import redis
 
 from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
-from webapp.api.storage import usage
+from webapp.api.storage import listing, usage
 from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.connection import connect, wait
 from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
 from webapp.api.storage.errors import (
+    ClockWrong,
     Damaged,
     Expired,
     FeedbackFull,
@@ -63,7 +64,7 @@ class Store:
     def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
         """Store a record with its picture and index entries in one transaction; return the record stored first.
 
-        A record that is not `listed` is in no index and expires after PROBE_SECONDS.
+        A record that is not `listed` is in no index and expires after PROBE_SECONDS. Raises ClockWrong.
         """
         expiry, key = None if listed else PROBE_SECONDS, key_of("record", record.id)
         sealed = self._seal.close(key, serialize(asdict(record)))
@@ -71,8 +72,10 @@ class Store:
         def queue(pipe: redis.client.Pipeline) -> Record:
             stored = pipe.get(key)
             first = None if stored is None else self.open_record(record.id, stored)
-            if first is not None and not self._retention.expired(first.prediction):
+            if first is not None and not self.gives_way(first):
                 return first
+            if self._retention.days:
+                self._retention.require_fresh(record.prediction, self.eraser.redis_time())
             pipe.multi()
             if first is not None:
                 queue_erasure(pipe, first.id, entries_of(first))
@@ -86,6 +89,15 @@ class Store:
             return record
 
         return transact(self._redis, (key,), queue)
+
+    def gives_way(self, stored: Record) -> bool:
+        """Whether a stored record has expired, so that a new one takes its place; raises ClockWrong if it may not."""
+        if not self._retention.expired(stored.prediction):
+            return False
+        cutoff = self.eraser.cutoff
+        if cutoff is None or listing.created(stored.prediction) > cutoff:
+            raise ClockWrong("by this host's clock a stored result has expired, by that of Redis it has not")
+        return True
 
     def get(self, identifier: str) -> Record:
         """The record with that id; raises Missing, which says if it was erased or may have expired, or Damaged."""

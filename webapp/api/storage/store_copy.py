@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,8 +12,9 @@ import redis
 
 from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
+from webapp.api.storage.erasure import entries_of, queue_erasure
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
-from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, Store
@@ -49,14 +50,18 @@ class Verified:
 
 
 class Contents:
-    """A digest of what a store holds: results never change, and reviews are only added."""
+    """A digest of the records and reviews that a store holds: an id alone may be of a result that was sent again.
+
+    A record has the digest of its picture.
+    """
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def add(self, identifier: str, reviews: int) -> None:
-        """Count in a result; the ids must be sorted."""
-        self._digest.update(f"{identifier} {reviews}\n".encode())
+    def add(self, identifier: str, record: bytes, feedback: Sequence[bytes]) -> None:
+        """Count in a result, its parts as they are stored; the ids must be sorted."""
+        parts = (hashlib.sha256(part).hexdigest() for part in (record, *feedback))
+        self._digest.update(f"{identifier} {' '.join(parts)}\n".encode())
 
     def hexdigest(self) -> str:
         """The digest of all results so far."""
@@ -70,9 +75,9 @@ class StoreCopy(Store):
         """The ids of all results, sorted.
 
         A probe's record, which nobody lists and which expires, is none, nor is a result that has expired. A result
-        whose index entry was lost is one.
+        whose index entry was lost is one. Raises ClockWrong.
         """
-        cutoff = self._retention.cutoff
+        cutoff = self.eraser.cutoff  # not by one clock alone: what an export lacks is gone with the store
         with redis_errors():
             members = self._redis.zrevrangebylex(
                 index_of("time", "all"), "+", "-" if cutoff is None else f"[{cutoff + 1:017d}"
@@ -114,11 +119,13 @@ class StoreCopy(Store):
             batch = ids[start : start + _BATCH]
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
                 for identifier in batch:
-                    pipe.llen(key_of("feedback", identifier))
-                lengths = pipe.execute()
-            for identifier, reviews in zip(batch, lengths, strict=True):
-                contents.add(identifier, reviews)
-                counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
+                    pipe.get(key_of("record", identifier))
+                    pipe.lrange(key_of("feedback", identifier), 0, -1)
+                parts = pipe.execute()
+            for identifier, record, feedback in zip(batch, parts[::2], parts[1::2], strict=True):
+                if record is not None:  # not erased in the meantime
+                    contents.add(identifier, record, feedback)
+                    counts.update(results=1, pictures=identifier in pictures, reviews=len(feedback))
         with redis_errors():
             memory = self._redis.info("memory")["used_memory"]
         return {**counts, "contents": contents.hexdigest(), "bytes": memory}
@@ -152,8 +159,10 @@ class StoreCopy(Store):
     def add(self, item: Item, own: Seal) -> Counter[str]:
         """Add the result of an export, which must be intact; returns what was added.
 
-        A result that has expired is not added. A stored result stays as it is, unless it is damaged. Of a result that
-        is stored, only missing reviews are added. What was sealed with a key that is not one of `own` is sealed anew.
+        A result that has expired is not added. A stored result stays as it is, unless it is damaged or has expired. Of
+        a result that is stored, only missing reviews are added; if it differs from the export's, none that are older
+        than it, which are of a result that was erased. `back`: the result, or reviews of it, had been erased. What was
+        sealed with a key that is not one of `own` is sealed anew. Raises ClockWrong.
         """
         new = self.verified(item)
         if new.record is not None and self._retention.expired(new.record.prediction):
@@ -162,10 +171,17 @@ class StoreCopy(Store):
 
         def queue(pipe: redis.client.Pipeline) -> Counter[str]:
             old = Item(item.id, pipe.get(record) or b"", pipe.get(image), tuple(pipe.lrange(feedback, 0, -1)))
+            stored = self.verified(old) if old.record else Verified()
+            erased = bool(pipe.zrevrangebylex(ERASED, f"[{item.id}", f"[{item.id}"))
+            lapsed = stored.record is not None and self.gives_way(stored.record)
             pipe.multi()
-            return self._queue(pipe, item, new, old, own)
+            if lapsed:
+                queue_erasure(pipe, item.id, entries_of(stored.record))
+                old, stored = Item(item.id, b"", None, ()), Verified()
+            done = self._queue(pipe, item, new, old, stored, own)
+            return done + Counter(back=erased and bool(done["added"] or done["reviews"]))
 
-        return transact(self._redis, (record, image, feedback), queue)
+        return transact(self._redis, (record, image, feedback, ERASED), queue)
 
     @cached_property
     def _announces(self) -> bool:
@@ -176,9 +192,10 @@ class StoreCopy(Store):
             return False
         return True
 
-    def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
-        """Queue the commands that add what is missing in `old`; returns what they add."""
-        stored = self.verified(old) if old.record else Verified()
+    def _queue(
+        self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, stored: Verified, own: Seal
+    ) -> Counter[str]:
+        """Queue the commands that add what is missing in `old`, whose intact parts are `stored`; returns them."""
         if stored.record is None:
             pipe.set(key_of("record", item.id), _sealed_by(own, self._seal, key_of("record", item.id), item.record))
             for order, list_filter, member in listing.memberships(new.record.prediction):
@@ -189,13 +206,21 @@ class StoreCopy(Store):
         missing = [
             sealed
             for sealed, document in zip(item.feedback, new.feedback, strict=True)
-            if document not in stored.feedback
+            if document not in stored.feedback and (same or not _older(document, stored.record))
         ]
         for sealed in missing:
             pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
         if (stored.record is None or missing) and self._announces:
             announce(pipe, item.id)
         return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
+
+
+def _older(review: Feedback, record: Record) -> bool:
+    """Whether a review is from before a record, or of an unknown time: then it is of an earlier result."""
+    try:
+        return datetime.fromisoformat(review["created"]) < datetime.fromisoformat(record.prediction["created"])
+    except (KeyError, TypeError, ValueError):
+        return True
 
 
 def _outcome(old: Item, stored: Verified, new: Verified) -> str:

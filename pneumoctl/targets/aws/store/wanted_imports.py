@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import import_report, transfer
@@ -35,19 +36,25 @@ def want_newest_backup(context: Context) -> None:
         want(context.stack, *found)
 
 
-def import_all(stack: Stack) -> dict[str, int] | None:
-    """Import the exports into the store that replaced the one they were made of; None if there is nothing to import."""
+def import_all(stack: Stack) -> dict[str, Any] | None:
+    """Import the exports into the store that replaced the one they were made of; None if there is nothing to import.
+
+    Returns the counts, and in `brought_back` the ids of erased results that came back, if any did.
+    """
     done: Counter[str] = Counter()
+    back: list[str] = []
     for path in transfer.wanted(stack):
         if path.exists():
-            done.update(_import(stack, path))
+            imported = _import(stack, path)
+            back += imported.get("brought_back", ())
+            done.update({name: number for name, number in imported.items() if isinstance(number, int)})
         else:
             console.warn(f"{path}, which the new store should import, is gone")
             transfer.forget_wanted(stack, path)
-    return dict(done) or None
+    return {**done, **({"brought_back": back} if back else {})} or None
 
 
-def _import(stack: Stack, path: Path) -> dict[str, int]:
+def _import(stack: Stack, path: Path) -> dict[str, Any]:
     console.busy(f"importing {path}")
     try:
         with results.opened(stack) as store:
@@ -59,4 +66,4 @@ def _import(stack: Stack, path: Path) -> dict[str, int]:
         console.idle()
     for warning in import_report.warnings(done):
         console.warn(warning)
-    return {name: number for name, number in done.items() if isinstance(number, int)}
+    return done

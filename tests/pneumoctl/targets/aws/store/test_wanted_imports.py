@@ -30,11 +30,11 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
 ) -> None:
     stack, imported = world.context.stack, []
 
-    def restore(_: Stack, store: object, path: Path) -> dict[str, int]:
+    def restore(_: Stack, store: object, path: Path) -> dict[str, object]:
         imported.append(path)
         if len(imported) == 1:
             raise PneumoError("nearly full")
-        return {"added": 3}
+        return {"added": 3, "brought_back": ["ab" * 16]}
 
     monkeypatch.setattr(transfer, "restore", restore)
     world.export(stack, None, tmp_path / "out")
@@ -44,7 +44,7 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
     with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
         wanted_imports.import_all(stack)
     assert error.value.hint == f"pneumoctl up, or: pneumoctl results import {tmp_path}/out"
-    assert wanted_imports.import_all(stack) == {"added": 3}  # by the next `up`
+    assert wanted_imports.import_all(stack) == {"added": 3, "brought_back": ["ab" * 16]}  # by the next `up`
     assert wanted_imports.import_all(stack) is None and imported == [tmp_path / "out"] * 2
 
 
