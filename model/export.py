@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.bundling import card, heat_map, refusal, thresholds
@@ -23,6 +25,7 @@ from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_
 from model.bundling.provenance import Origin, code_version, command, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.data import dataset as data
+from model.data import shifted
 from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet
 from model.data.options import add_options
@@ -36,6 +39,8 @@ from model.settings import TrainSettings
 if TYPE_CHECKING:
     import keras
 
+Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int64 [n]
+BATCH = 64
 log = logging.getLogger(__name__)
 UNKNOWN_ORIGIN = Origin()
 _NO_AGES = "the bundle states no ages of patients: no film is refused for its patient's age; give --ages LOW HIGH"
@@ -86,39 +91,42 @@ def _build_manifest(
     base: Bundle | None,
 ) -> dict[str, Any]:
     """Write networks and plots into `work`; returns the manifest."""
+    progress("making shifted copies of the validation part")
+    copies = shifted.arrays(dataset.part("validation"), *model.input_shape[1:3], settings.seed + 1)
     if base is None:
-        temperature, offset = _export_calibrated(model, dataset, work, progress)
+        temperature, offset = _export_calibrated(model, copies, work, progress)
     else:
         temperature, offset = trained_networks.keep_networks(model, base, work)
     manifest = _describe(model, settings, dataset, name, origin)
-    manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
+    calibrated_on = thresholds.SHIFTED if base is None else base.manifest["calibration"]["chosen_on"]
+    manifest |= {"temperature": temperature, "calibration": {"chosen_on": calibrated_on, "offset": offset}}
     manifest |= trained_networks.lineage(base, test)
     progress("fitting the refusal on the training part and on altered copies of it")
     manifest["refusal"] = refusal.fit(dataset, settings.seed)
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
-    _measure(manifest, work, dataset, settings, test)
+    _measure(manifest, work, dataset, settings, test, copies)
     progress("measuring the heat map on the validation part")
     manifest |= heat_map.section(Classifier(Bundle(work, manifest)), dataset.part("validation"), settings.seed)
     return manifest
 
 
 def _export_calibrated(
-    model: keras.Model, dataset: DataSet, work: Path, progress: Callable[[str], None]
+    model: keras.Model, copies: Labelled, work: Path, progress: Callable[[str], None]
 ) -> tuple[float, float]:
-    """Write the networks with the offset of the calibration into `work`; returns (temperature, offset)."""
-    progress("calibrating on the validation part")
-    temperature, offset = _calibration(model, dataset)
+    """Write the networks with the offset of the calibration into `work`; returns (temperature, offset).
+
+    copies: shifted ones of the validation films. Calibrated on the films themselves the probabilities are too certain
+    for films of other hospitals.
+    """
+    progress("calibrating on the shifted copies")
+    pixels, labels = copies
+    temperature, offset = calibrate.calibration(model.predict(pixels, batch_size=32, verbose=0)[:, 0], labels)
     progress("exporting and comparing with ONNX Runtime")
     calibrated = with_offset(model, offset)
     export(calibrated, work)
     compare(calibrated, work / bundles.NETWORK, temperature)
     return temperature, offset
-
-
-def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
-    pixels, labels = data.arrays(dataset.part("validation"), *model.input_shape[1:3])
-    return calibrate.calibration(model.predict(pixels, batch_size=32, verbose=0)[:, 0], labels)
 
 
 def export(model: keras.Model, directory: Path) -> None:
@@ -161,7 +169,9 @@ def _describe(
     }
 
 
-def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
+def _measure(
+    manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool, copies: Labelled
+) -> None:
     """Add the operating points and the metrics to the manifest, and draw the plots."""
     classifier = Classifier(Bundle(work, manifest))
     scored, refusals = {}, {}
@@ -169,21 +179,33 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
         found = score(classifier, dataset.part(part))
         scored[part] = (found.labels, calibrate.sigmoid(found.logits, manifest["temperature"]))
         refusals[part] = int(found.refused.sum())
-    points = thresholds.measure(scored, settings.target_sensitivity)
+    shifted_scores = calibrate.sigmoid(_logits(classifier, copies[0]), manifest["temperature"])
+    points = thresholds.measure(
+        {**scored, thresholds.SHIFTED: (copies[1], shifted_scores)}, settings.target_sensitivity
+    )
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}
     for part, (labels, probabilities) in scored.items():
         metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refusals[part]}
         plots.report(labels, probabilities, threshold, work / "report", part)
     manifest["metrics"] = metrics
+    # One copy of each film: intervals of several would be too narrow.
+    manifest["shifted"] = evaluate(copies[1][:: shifted.DRAWS], shifted_scores[:: shifted.DRAWS], threshold)
     manifest["operating_points"] = points
     manifest["operating_point"] = {
         "threshold": threshold,
         "target_sensitivity": settings.target_sensitivity,
-        "chosen_on": "validation",
+        "chosen_on": points[DEFAULT_POINT]["chosen_on"],
         "sensitivity": metrics["validation"]["sensitivity"],
         "specificity": metrics["validation"]["specificity"],
     }
+
+
+def _logits(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
+    """float64 [n] for uint8 [n, height, width, 1]."""
+    return np.concatenate(
+        [classifier.logits(batch.astype(np.float32)) for batch in np.array_split(pixels, max(1, len(pixels) // BATCH))]
+    )
 
 
 def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.bundling import card_tables, claim_checklist, front_matter, heat_map
+from model.bundling import card_tables, claim_checklist, front_matter, heat_map, thresholds
 from model.bundling.card_tables import interval
 from model.bundling.refusal import QUANTILE
+from model.data.shifted import CROP, DRAWS, EXPOSURE, OTHERS
 
 _INTENDED_USE = (
     "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays{} for signs of pneumonia. "
@@ -29,6 +30,10 @@ _LIMITS = (
     "Chest films unlike the training pictures, such as those of adults or of other equipment, are refused more often "
     "than the tables above say.",
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
+)
+_COPIES = (
+    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, exposed 1 / "
+    f"{EXPOSURE:g} to {EXPOSURE:g} times as long, and up to {OTHERS} further alterations that serving accepts)"
 )
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
@@ -107,12 +112,29 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
     point, points = manifest["operating_point"], card_tables.operating_points(manifest)
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
-        f"sensitivity of at least {point['target_sensitivity']:g} on the validation part. There the sensitivity is "
-        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}, a little flattering "
-        "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
-        "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
+        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. On the "
+        f"validation part the sensitivity is {interval(point['sensitivity'])} and the specificity "
+        f"{interval(point['specificity'])}{_shifted(manifest)}. This flatters a little, because the threshold and the "
+        "epoch to keep were chosen with these very pictures.\n\n"
+        "The probability is sigmoid((logit + offset) / temperature), fitted on "
+        f"{_chosen_on(manifest['calibration']['chosen_on'])} by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
         f"temperature {manifest['temperature']:.4g}." + (f"\n\n{points}" if points else "")
+    )
+
+
+def _chosen_on(part: str) -> str:
+    return f"the {part} part" if part != thresholds.SHIFTED else _COPIES
+
+
+def _shifted(manifest: Mapping[str, Any]) -> str:
+    """What was measured on one shifted copy of each validation film; older bundles have none."""
+    measured = manifest.get("shifted")
+    if measured is None:
+        return ""
+    return (
+        f"; on one shifted copy of each film {interval(measured['sensitivity'])} and "
+        f"{interval(measured['specificity'])}, with an area under the ROC curve of {interval(measured['auc'])}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Choose the operating points of a bundle on the validation part, and measure them on every scored part."""
+"""Choose the operating points of a bundle on validation films, and measure them on every scored part."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,31 @@ from model.operating_points_section import DEFAULT_POINT, Rates, StoredPoint
 
 SCREENING = "screening"
 SCREENING_SENSITIVITY = 0.99  # at least: fewer overlooked films, more false alarms
+SHIFTED = "shifted validation"  # copies of the validation films as other hospitals might make them
 
 
 def measure(scored: Mapping[str, tuple[np.ndarray, np.ndarray]], target_sensitivity: float) -> dict[str, StoredPoint]:
-    """The operating points by name. `scored`: labels and probabilities of "validation" and, if it was read, "test".
+    """The operating points by name.
 
-    Each threshold is the largest that reaches its target sensitivity on the validation part; the test part has no say.
+    scored: labels and probabilities of "validation", of its copies SHIFTED (if there are any), and of "test" (if it was
+    read). Each threshold is the largest that reaches its target sensitivity: "balanced" on the copies, because films of
+    other hospitals score differently, "screening" on the films themselves, and never above "balanced". The test part
+    has no say.
     """
-    targets = {DEFAULT_POINT: target_sensitivity, SCREENING: max(SCREENING_SENSITIVITY, target_sensitivity)}
-    labels, probabilities = scored["validation"]
+    balanced = SHIFTED if SHIFTED in scored else "validation"
+    targets = {
+        DEFAULT_POINT: (balanced, target_sensitivity),
+        SCREENING: ("validation", max(SCREENING_SENSITIVITY, target_sensitivity)),
+    }
     points: dict[str, StoredPoint] = {}
-    for name, target in targets.items():
-        threshold = calibrate.threshold(probabilities, labels, target)
+    highest = 1.0
+    for name, (part, target) in targets.items():
+        labels, probabilities = scored[part]
+        threshold = highest = min(calibrate.threshold(probabilities, labels, target), highest)
         points[name] = {
             "threshold": threshold,
             "target_sensitivity": target,
-            "chosen_on": "validation",
+            "chosen_on": part,
             "validation": _rates(scored["validation"], threshold),
             "test": _rates(scored["test"], threshold) if "test" in scored else None,
         }

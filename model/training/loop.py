@@ -68,7 +68,8 @@ class TrainingLoop:
 
     on_step(progress, steps per epoch) is called after every step and every epoch; should_stop() after every step.
     checkpoint_steps: steps between two checkpoints (the end of an epoch always writes one). features: of the frozen
-    layers, if these are kept: then only the tail of the network is computed.
+    layers, if these are kept: then only the tail of the network is computed. shifted: copies of the validation films,
+    which the metric "shifted_auc" needs.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class TrainingLoop:
         on_step: Callable[[Progress, int], None],
         should_stop: Callable[[], bool],
         features: Features | None = None,
+        shifted: Labelled | None = None,
     ) -> None:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
+        self.shifted = shifted
         self.checkpoints, self.checkpoint_steps = checkpoints, checkpoint_steps
         self.on_step, self.should_stop = on_step, should_stop
         self.features = features
@@ -201,9 +204,18 @@ class TrainingLoop:
         if self.features:
             logits = self.features.validation_logits(VALIDATION_BATCH)
         else:
-            logits = self.model.predict(self.validation[0], batch_size=VALIDATION_BATCH, verbose=0)[:, 0]
+            logits = self._logits(self.validation[0])
+        metrics = self._metrics(self.validation[1], logits)
+        if self.shifted:
+            metrics["shifted_auc"] = self._metrics(self.shifted[1], self._logits(self.shifted[0]))["auc"]
         self._set_weights(weights)
-        return validation_metrics(self.validation[1], logits.astype(np.float64) + self.prior, self.settings)
+        return metrics
+
+    def _logits(self, pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict(pixels, batch_size=VALIDATION_BATCH, verbose=0)[:, 0])
+
+    def _metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+        return validation_metrics(labels, logits.astype(np.float64) + self.prior, self.settings)
 
     def _checkpoint_or_stop(self) -> None:
         stop = self.should_stop()

@@ -16,6 +16,7 @@ from model.bundling import onnx, trained
 from model.bundling.provenance import Origin
 from model.data import attribution
 from model.data import dataset as data
+from model.data import shifted as shifted_films
 from model.data.dataset import DataSet
 from model.evaluation import plots
 from model.run_dir import BEST, BUNDLE, CHECKPOINTS
@@ -49,6 +50,9 @@ def train_and_bundle(
     description = run_dir.description(out, name=options.name, source=options.source, ages=options.ages)
     fingerprint = run_dir.record_settings(out, settings, dataset, description)
     parts = [data.arrays(dataset.part(name), settings.height, settings.width) for name in ("train", "validation")]
+    shifted = None
+    if settings.metric == "shifted_auc":
+        shifted = shifted_films.arrays(dataset.part("validation"), settings.height, settings.width, settings.seed)
     reporter.images, reporter.epochs = len(parts[0][1]), settings.epochs
     distribution = devices.distribution(settings.batch)
     with distribution.scope() if distribution else nullcontext():
@@ -61,7 +65,7 @@ def train_and_bundle(
     checkpoints = Checkpoints(out / CHECKPOINTS, fingerprint, on_saved=observer.on_checkpoint)
     kept = None if distribution else features.of_run(model, settings, *parts, out)
     training = loop.TrainingLoop(
-        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept
+        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept, shifted
     )
     observer.on_phase("train")
     progress = _run(training, kept)

@@ -83,7 +83,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--views", type=int, default=1)
     options = parser.parse_args()
-    settings = choose(arch="resnet50", epochs=options.epochs, views=options.views, patience=1000, grace=1000)
+    settings = choose(
+        arch="resnet50", metric="auc", epochs=options.epochs, views=options.views, patience=1000, grace=1000
+    )
     drawings = [phantom.draw(number, 224, number % 2 == 0) for number in range(options.images + 4)]
     pixels = np.stack([np.asarray(drawing)[:, :, np.newaxis] for drawing in drawings])
     labels = (np.arange(len(pixels)) + 1) % 2

@@ -28,7 +28,9 @@ def films(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 TRAIN, MEASURE = films(20, 1), films(VALIDATION, 2)
-CHOSEN = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=4, seed=4, views=2, optimizer="sgd", patience=9)
+CHOSEN = TrainSettings(
+    height=SIDE, width=SIDE, batch=8, epochs=4, seed=4, views=2, optimizer="sgd", metric="recall", patience=9
+)
 
 
 class Counting:

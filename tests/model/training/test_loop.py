@@ -39,7 +39,8 @@ def tiny() -> keras.Model:
 
 
 def settings(**changes: object) -> TrainSettings:
-    return TrainSettings(**{"height": SIDE, "width": SIDE, "batch": 8, "epochs": 3, "seed": 4, **changes})
+    small = {"height": SIDE, "width": SIDE, "batch": 8, "epochs": 3, "seed": 4, "metric": "recall"}
+    return TrainSettings(**{**small, **changes})
 
 
 def loop(
@@ -180,6 +181,24 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pyt
     assert progress.best_epoch == 1
     assert all(np.array_equal(a, b) for a, b in zip(training.model.get_weights(), averages[1], strict=True))
     assert [entry["val_auc"] for entry in progress.history] == [0.6, 0.9, 0.7, 0.8]
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_best_epoch_is_chosen_on_the_shifted_copies_if_these_are_the_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, copies = iter([0.9, 0.8, 0.7]), iter([0.6, 0.8, 0.7])
+
+    def metrics(labels: np.ndarray, *_: object) -> dict[str, float]:
+        return {"auc": next(plain if len(labels) == 12 else copies), "loss": 1.0, "positive_share": 0.5}
+
+    monkeypatch.setattr(fit, "validation_metrics", metrics)
+    training = loop(tmp_path, settings(metric="shifted_auc", **SHORT))
+    training.shifted = films(36, 3)
+    progress = training.run()
+    assert progress.best_epoch == 1
+    assert [entry["val_shifted_auc"] for entry in progress.history] == [0.6, 0.8, 0.7]
+    assert [entry["val_auc"] for entry in progress.history] == [0.9, 0.8, 0.7]
 
 
 @pytest.mark.usefixtures("eager")

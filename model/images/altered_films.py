@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from model.bundling import drawn_parts
+from model.images import drawn_parts
 
 Alteration = Callable[[Image.Image, np.random.Generator], Image.Image]
 SIDE = 256  # pixels of the longer side from which copies are made; the statistics are computed at half of that
