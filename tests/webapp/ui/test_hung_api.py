@@ -28,7 +28,8 @@ class HungApi:
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.asked = threading.Semaphore(0)  # released once for each request that has arrived
         self.held: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed at the end
@@ -46,6 +47,9 @@ class HungApi:
 
     def close(self) -> None:
         """Close all connections: what waits for an answer fails."""
+        with suppress(OSError):  # closed already
+            self.listening.shutdown(socket.SHUT_RDWR)  # `close` alone lets a waiting `accept` take one more connection
+        self.accepting.join()
         self.listening.close()
         for connection in self.held:
             with suppress(OSError):  # the page closed it already
