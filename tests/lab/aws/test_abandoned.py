@@ -64,7 +64,7 @@ def test_it_was_killed_in_the_middle(abandoned: Abandoned) -> None:
 
 
 def test_status_says_that_the_gpu_bills(abandoned: Abandoned) -> None:
-    assert "the GPU host runs and costs money (next: pneumoctl up, which stops it; " in abandoned.err
+    assert "ALARM: the GPU host runs and costs money; next: pneumoctl gpu stop\n" in abandoned.err
     assert "not in the inventory: train" in abandoned.out
 
 
