@@ -35,6 +35,7 @@ _COPIES = (
     f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, exposed 1 / "
     f"{EXPOSURE:g} to {EXPOSURE:g} times as long, and up to {OTHERS} further alterations that serving accepts)"
 )
+_CHOSEN_ALIKE = "The other thresholds in the table below were chosen on the same films. "
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
     "whether they are the same children nobody has published."
@@ -112,9 +113,10 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
     point, points = manifest["operating_point"], card_tables.operating_points(manifest)
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
-        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. On the "
-        f"validation part the sensitivity is {interval(point['sensitivity'])} and the specificity "
-        f"{interval(point['specificity'])}{_shifted(manifest)}. This flatters a little, because the threshold and the "
+        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. "
+        f"{_CHOSEN_ALIKE if points else ''}On the validation part the sensitivity is "
+        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}{_shifted(manifest)}. "
+        "This flatters a little, because the threshold and the "
         "epoch to keep were chosen with these very pictures.\n\n"
         "The probability is sigmoid((logit + offset) / temperature), fitted on "
         f"{_chosen_on(manifest['calibration']['chosen_on'])} by Platt scaling: "
