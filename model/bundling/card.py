@@ -155,8 +155,8 @@ def _readings(manifest: Mapping[str, Any]) -> list[str]:
     count = manifest["test_readings"]
     how = {0: "never read", 1: "read once"}.get(count, f"read {count} times, once for each version,")
     return [
-        f"Networks and calibration are those of version {manifest['base']}; the refusal and all figures were made "
-        f"anew. The test part was {how} for these networks."
+        f"Networks, calibration and thresholds are those of version {manifest['base']}; the refusal and all figures "
+        f"were made anew. The test part was {how} for these networks."
     ]
 
 
