@@ -26,12 +26,15 @@ OTHERS = 2  # largest number of harmless alterations besides
 def arrays(samples: Sequence[Sample], height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(pixels uint8 [DRAWS n, height, width, 1], labels int64 [DRAWS n]): DRAWS copies of each sample.
 
-    A copy depends on the seed and on the position of its sample alone.
+    A copy depends on the seed and on the position of its sample alone. Films are reduced first, but not so far that the
+    largest cut leaves fewer pixels than the input has: the copies would be blurred, and the plain films are not.
     """
     pixels = np.empty((DRAWS * len(samples), height, width, 1), np.uint8)
 
+    least = width / (1 - 2 * CROP), height / (1 - 2 * CROP)
+
     def fill(index: int) -> None:
-        film = reduced(data.read(samples[index]))
+        film = reduced(data.read(samples[index]), least)
         for draw in range(DRAWS):
             copy = shifted(film, np.random.default_rng([seed, 2, index, draw]))
             pixels[DRAWS * index + draw] = to_input(copy, height, width)
