@@ -32,9 +32,10 @@ _LIMITS = (
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
 )
 _COPIES = (
-    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, exposed 1 / "
-    f"{EXPOSURE:g} to {EXPOSURE:g} times as long, and up to {OTHERS} further alterations that serving accepts)"
+    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, grey values "
+    f"times 1 / {EXPOSURE:g} to {EXPOSURE:g}, and up to {OTHERS} further alterations that serving accepts)"
 )
+_REFUSED_COPIES = " Copies that serving would refuse count in thresholds and calibration, too."
 _CHOSEN_ALIKE = "The other thresholds in the table below were chosen on the same films. "
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
@@ -111,6 +112,7 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _operating_point(manifest: Mapping[str, Any]) -> str:
     point, points = manifest["operating_point"], card_tables.operating_points(manifest)
+    from_copies = thresholds.SHIFTED in (point["chosen_on"], manifest["calibration"]["chosen_on"])
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
         f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. "
@@ -121,7 +123,8 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
         "The probability is sigmoid((logit + offset) / temperature), fitted on "
         f"{_chosen_on(manifest['calibration']['chosen_on'])} by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
-        f"temperature {manifest['temperature']:.4g}." + (f"\n\n{points}" if points else "")
+        f"temperature {manifest['temperature']:.4g}.{_REFUSED_COPIES if from_copies else ''}"
+        + (f"\n\n{points}" if points else "")
     )
 
 

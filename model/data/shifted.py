@@ -19,7 +19,7 @@ from model.images.decode import to_input
 
 DRAWS = 3  # copies of each film
 CROP = 0.15  # largest share cut off each side, by itself
-EXPOSURE = 1.6  # largest factor, its inverse the smallest, about black; what becomes brighter than white stays white
+EXPOSURE = 1.6  # largest factor of the grey values, its inverse the smallest; what is brighter than white stays white
 OTHERS = 2  # largest number of harmless alterations besides
 
 
@@ -45,7 +45,7 @@ def arrays(samples: Sequence[Sample], height: int, width: int, seed: int) -> tup
 
 
 def shifted(film: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A copy of a film (mode "L") that is cut, exposed otherwise, and altered in up to OTHERS harmless ways."""
+    """A copy of a film (mode "L") that is cut, made brighter or darker, and altered in up to OTHERS harmless ways."""
     left, top, right, bottom = rng.uniform(0, CROP, 4)
     width, height = film.size
     film = film.crop((int(left * width), int(top * height), int((1 - right) * width), int((1 - bottom) * height)))
