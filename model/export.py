@@ -1,6 +1,7 @@
 """Make a bundle from a trained network: export, compare, calibrate, measure; the bundle appears only if all succeed.
 
-From an existing bundle it makes one with the same networks and calibration; refusal and figures are made anew.
+From an existing bundle it makes one with the same networks, calibration and thresholds; refusal and figures are made
+anew.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, heat_map, refusal, thresholds
+from model.bundling import card, heat_map, measure, refusal, thresholds
 from model.bundling import trained as trained_networks
 from model.bundling.directory import new_directory
 from model.bundling.known_picture import known_picture, verify
+from model.bundling.measure import Labelled
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.data import dataset as data
+from model.data import shifted
 from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet
 from model.data.options import add_options
 from model.evaluation import calibrate, plots
-from model.evaluation.assess import score
-from model.evaluation.metrics import evaluate
-from model.operating_points_section import DEFAULT_POINT
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
 
@@ -58,9 +58,10 @@ def build_bundle(
 
     dataset: split as in training. All is fitted on the training and validation parts; the test part is scored only if
     `test` is set. The offset of the calibration is added to the last bias of the exported networks, not of `model`.
-    base: the bundle that `model` was read from; its networks and calibration are kept. The same arguments on the same
-    machine give the same version. Raises ExportError (the exported files differ from `model`, or the health check could
-    never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without `replace`).
+    base: the bundle that `model` was read from; its networks, calibration and thresholds are kept. The same arguments
+    on the same machine give the same version. Raises ExportError (the exported files differ from `model`, or the health
+    check could never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without
+    `replace`).
     """
     with new_directory(out_dir, replace) as work:
         (work / "report").mkdir()
@@ -86,39 +87,43 @@ def _build_manifest(
     base: Bundle | None,
 ) -> dict[str, Any]:
     """Write networks and plots into `work`; returns the manifest."""
+    progress("making shifted copies of the validation part")
+    copies = shifted.arrays(dataset.part("validation"), *model.input_shape[1:3], settings.seed + 1)
     if base is None:
-        temperature, offset = _export_calibrated(model, dataset, work, progress)
+        temperature, offset = _export_calibrated(model, copies, work, progress)
     else:
         temperature, offset = trained_networks.keep_networks(model, base, work)
     manifest = _describe(model, settings, dataset, name, origin)
-    manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
+    calibrated_on = thresholds.SHIFTED if base is None else base.manifest["calibration"]["chosen_on"]
+    manifest |= {"temperature": temperature, "calibration": {"chosen_on": calibrated_on, "offset": offset}}
     manifest |= trained_networks.lineage(base, test)
     progress("fitting the refusal on the training part and on altered copies of it")
     manifest["refusal"] = refusal.fit(dataset, settings.seed)
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
-    _measure(manifest, work, dataset, settings, test)
+    classifier = Classifier(Bundle(work, manifest))
+    manifest |= measure.sections(classifier, dataset, copies, settings.target_sensitivity, test, work / "report", base)
     progress("measuring the heat map on the validation part")
     manifest |= heat_map.section(Classifier(Bundle(work, manifest)), dataset.part("validation"), settings.seed)
     return manifest
 
 
 def _export_calibrated(
-    model: keras.Model, dataset: DataSet, work: Path, progress: Callable[[str], None]
+    model: keras.Model, copies: Labelled, work: Path, progress: Callable[[str], None]
 ) -> tuple[float, float]:
-    """Write the networks with the offset of the calibration into `work`; returns (temperature, offset)."""
-    progress("calibrating on the validation part")
-    temperature, offset = _calibration(model, dataset)
+    """Write the networks with the offset of the calibration into `work`; returns (temperature, offset).
+
+    copies: shifted ones of the validation films. Calibrated on the films themselves the probabilities are too certain
+    for films of other hospitals.
+    """
+    progress("calibrating on the shifted copies")
+    pixels, labels = copies
+    temperature, offset = calibrate.calibration(model.predict(pixels, batch_size=32, verbose=0)[:, 0], labels)
     progress("exporting and comparing with ONNX Runtime")
     calibrated = with_offset(model, offset)
     export(calibrated, work)
     compare(calibrated, work / bundles.NETWORK, temperature)
     return temperature, offset
-
-
-def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
-    pixels, labels = data.arrays(dataset.part("validation"), *model.input_shape[1:3])
-    return calibrate.calibration(model.predict(pixels, batch_size=32, verbose=0)[:, 0], labels)
 
 
 def export(model: keras.Model, directory: Path) -> None:
@@ -161,39 +166,14 @@ def _describe(
     }
 
 
-def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
-    """Add the operating points and the metrics to the manifest, and draw the plots."""
-    classifier = Classifier(Bundle(work, manifest))
-    scored, refusals = {}, {}
-    for part in ("validation", "test") if test else ("validation",):
-        found = score(classifier, dataset.part(part))
-        scored[part] = (found.labels, calibrate.sigmoid(found.logits, manifest["temperature"]))
-        refusals[part] = int(found.refused.sum())
-    points = thresholds.measure(scored, settings.target_sensitivity)
-    threshold = points[DEFAULT_POINT]["threshold"]
-    metrics: dict[str, Any] = {"validation": None, "test": None}
-    for part, (labels, probabilities) in scored.items():
-        metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refusals[part]}
-        plots.report(labels, probabilities, threshold, work / "report", part)
-    manifest["metrics"] = metrics
-    manifest["operating_points"] = points
-    manifest["operating_point"] = {
-        "threshold": threshold,
-        "target_sensitivity": settings.target_sensitivity,
-        "chosen_on": "validation",
-        "sensitivity": metrics["validation"]["sensitivity"],
-        "specificity": metrics["validation"]["specificity"],
-    }
-
-
 def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:
     plot_names = sorted(path.name for path in (work / "report").iterdir())
     (work / "MODEL_CARD.md").write_text(card.text(manifest, commands, plot_names), encoding="utf-8")
 
 
 _DESCRIPTION = (
-    "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks and "
-    "calibration are kept while refusal and figures are made anew."
+    "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks, "
+    "calibration and thresholds are kept while refusal and figures are made anew."
 )
 
 

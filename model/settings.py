@@ -12,7 +12,7 @@ ARCHITECTURES = ("dag", "resnet50")
 LOSSES = ("bce", "focal")
 OPTIMIZERS = ("adam", "sgd", "nadam", "adadelta")
 PRECISIONS = ("float32", "bfloat16", "float16", "auto")  # auto: what the GPUs of this machine accelerate
-METRICS = ("recall", "specificity", "auc", "loss")
+METRICS = ("shifted_auc", "recall", "specificity", "auc", "loss")
 
 # ResNet50's ImageNet weights were trained at 224; the size of the DAG suits two CPU cores.
 DEFAULT_SIDE = {"dag": 160, "resnet50": 224}
@@ -34,7 +34,8 @@ class TrainSettings:
     metric: the validation metric for early stopping and for choosing the best weights (see
       training.validation.validation_metrics): "recall" is the sensitivity at ``fixed_specificity``, so that a model
       that predicts pneumonia for every picture scores 0; "specificity" is the specificity at ``target_sensitivity``;
-      "auc" and "loss" have their usual meaning. The lower validation loss breaks ties.
+      "auc" and "loss" have their usual meaning; "shifted_auc" is the area for the shifted copies of the validation
+      films (model.data.shifted). The lower validation loss breaks ties.
     augment: strength of the augmentation; 1 is the designed strength, 0 turns it off.
     views: altered copies of each picture, which the epochs use in turn; 0 makes new ones in each epoch.
     mirror: flip half of the pictures left to right. Off by default, because it moves the heart to the other side.
@@ -51,7 +52,7 @@ class TrainSettings:
     weights: str = "none"
     loss: str = "bce"
     optimizer: str = "adam"
-    metric: str = "recall"
+    metric: str = "shifted_auc"
     epochs: int = 20
     batch: int = 32
     learning_rate: float = 1e-3

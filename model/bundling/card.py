@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.bundling import card_tables, claim_checklist, front_matter, heat_map
+from model.bundling import card_tables, claim_checklist, front_matter, heat_map, thresholds
 from model.bundling.card_tables import interval
 from model.bundling.refusal import QUANTILE
+from model.data.shifted import CROP, DRAWS, EXPOSURE, OTHERS
 
 _INTENDED_USE = (
     "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays{} for signs of pneumonia. "
@@ -30,6 +31,12 @@ _LIMITS = (
     "than the tables above say.",
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
 )
+_COPIES = (
+    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, grey values "
+    f"times 1 / {EXPOSURE:g} to {EXPOSURE:g}, and up to {OTHERS} further alterations that serving accepts)"
+)
+_REFUSED_COPIES = " Copies that serving would refuse count in thresholds and calibration, too."
+_CHOSEN_ALIKE = "The other thresholds in the table below were chosen on the same films. "
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
     "whether they are the same children nobody has published."
@@ -105,14 +112,34 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _operating_point(manifest: Mapping[str, Any]) -> str:
     point, points = manifest["operating_point"], card_tables.operating_points(manifest)
+    from_copies = thresholds.SHIFTED in (point["chosen_on"], manifest["calibration"]["chosen_on"])
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
-        f"sensitivity of at least {point['target_sensitivity']:g} on the validation part. There the sensitivity is "
-        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}, a little flattering "
-        "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
-        "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
+        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. "
+        f"{_CHOSEN_ALIKE if points else ''}On the validation part the sensitivity is "
+        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}{_shifted(manifest)}. "
+        "This flatters a little, because the threshold and the "
+        "epoch to keep were chosen with these very pictures.\n\n"
+        "The probability is sigmoid((logit + offset) / temperature), fitted on "
+        f"{_chosen_on(manifest['calibration']['chosen_on'])} by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
-        f"temperature {manifest['temperature']:.4g}." + (f"\n\n{points}" if points else "")
+        f"temperature {manifest['temperature']:.4g}.{_REFUSED_COPIES if from_copies else ''}"
+        + (f"\n\n{points}" if points else "")
+    )
+
+
+def _chosen_on(part: str) -> str:
+    return f"the {part} part" if part != thresholds.SHIFTED else _COPIES
+
+
+def _shifted(manifest: Mapping[str, Any]) -> str:
+    """What was measured on one shifted copy of each validation film; older bundles have none."""
+    measured = manifest.get("shifted")
+    if measured is None:
+        return ""
+    return (
+        f"; on one shifted copy of each film {interval(measured['sensitivity'])} and "
+        f"{interval(measured['specificity'])}, with an area under the ROC curve of {interval(measured['auc'])}"
     )
 
 
@@ -131,8 +158,8 @@ def _readings(manifest: Mapping[str, Any]) -> list[str]:
     count = manifest["test_readings"]
     how = {0: "never read", 1: "read once"}.get(count, f"read {count} times, once for each version,")
     return [
-        f"Networks and calibration are those of version {manifest['base']}; the refusal and all figures were made "
-        f"anew. The test part was {how} for these networks."
+        f"Networks, calibration and thresholds are those of version {manifest['base']}; the refusal and all figures "
+        f"were made anew. The test part was {how} for these networks."
     ]
 
 

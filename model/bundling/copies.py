@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from model import phantom
-from model.bundling.altered_films import UNSUITABLE, Alteration, harmless, reduced
 from model.data import dataset as data
 from model.data.dataset import Sample
 from model.images import refuse
+from model.images.altered_films import UNSUITABLE, Alteration, harmless, reduced
 
 HARMLESS_COPIES, UNSUITABLE_COPIES = 3, 9  # of each training film
 SEVERAL = "several of these"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from model.bundling import copies
-from model.bundling.altered_films import HARMLESS, UNSUITABLE, harmless
 from model.data.dataset import DataSet
 from model.evaluation.intervals import proportion
 from model.images import refuse
+from model.images.altered_films import HARMLESS, UNSUITABLE, harmless
 from model.refusal_section import EXPOSURE
 
 LEAST_TRAINING, LEAST_VALIDATION = 500, 100  # films below which there is no classifier

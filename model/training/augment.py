@@ -16,14 +16,16 @@ SHIFT = 0.08  # of the side, in both directions
 ZOOM = 0.15  # factor exp(+-0.15)
 ASPECT = 0.25  # width / height times exp(+-0.25)
 SHEAR = 0.08
-GAMMA = 0.5  # exponent exp(+-0.5)
+CROP = 0.25  # largest share cut off each side, by itself; half of the sides are cut
+EXPOSURE = 0.55  # factor exp(+-0.55), so that bright parts become white
+GAMMA = 0.7  # exponent exp(+-0.7)
 CONTRAST = 0.35  # factor exp(+-0.35) around middle grey
 BRIGHTNESS = 0.15  # of full scale, in both directions
 SLOPE = 0.15  # largest difference in brightness between two sides, of full scale: scatter, grid, tilted tube
 BLUR = 1.0  # largest share of the 3x3 mean that is blended in; the smallest, -0.5, sharpens
 NOISE = 0.04  # largest standard deviation, of full scale
 ERASED = 0.3  # largest side of an erased box, so that the network does not rely on side markers and text
-RANDOM_NUMBERS = 20  # per sample
+RANDOM_NUMBERS = 25  # per sample
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
@@ -118,8 +120,21 @@ def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     shift_x = middle_x + SHIFT * width * right - a * middle_x - b * middle_y
     shift_y = middle_y + SHIFT * height * down - c * middle_x - d * middle_y
+    left, top, wide, high = _crop(numbers, settings)
+    shift_x, shift_y = a * left + b * top + shift_x, c * left + d * top + shift_y
     zero = np.zeros_like(a)
-    return np.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1).astype(np.float32)
+    return np.stack([a * wide, b * high, shift_x, c * wide, d * high, shift_y, zero, zero], axis=1).astype(np.float32)
+
+
+def _crop(numbers: np.ndarray, settings: TrainSettings) -> tuple[np.ndarray, ...]:
+    """The window that is left of a picture when its sides are cut: left and top in pixels, width and height as shares.
+
+    Films of other hospitals show more or less around the chest. The share of the area that the window leaves is drawn
+    alike for both classes, so that it says nothing about them.
+    """
+    strength = sample_strength(numbers.astype(np.float64), settings.augment)[:, np.newaxis]
+    left, right, top, bottom = (strength * CROP * np.maximum(numbers[:, 19:23], 0.0)).T
+    return left * (settings.width - 1), top * (settings.height - 1), 1 - left - right, 1 - top - bottom
 
 
 @tf.function(autograph=False)  # else each epoch would trace it again
@@ -144,6 +159,7 @@ def augment(
     mean = tf.nn.avg_pool2d(picture, 3, 1, "SAME")
     picture = (picture + strength * BLUR * (0.25 + 0.75 * number[7]) * (mean - picture))[0] / 255.0
     picture = tf.clip_by_value(picture, 0.0, 1.0) ** tf.exp(strength * GAMMA * number[8])
+    picture = tf.minimum(picture * tf.exp(strength * EXPOSURE * number[23]), 1.0)
     contrast, brightness = tf.exp(strength * CONTRAST * number[9]), strength * BRIGHTNESS * number[10]
     x, y = tf.linspace(-0.5, 0.5, width)[tf.newaxis, :, tf.newaxis], tf.linspace(-0.5, 0.5, height)[:, tf.newaxis]
     slope = strength * SLOPE * (number[11] * x + number[12] * y[:, :, tf.newaxis])

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import keras  # noqa: TID253 - only training imports this module
@@ -17,7 +17,8 @@ from model.settings import TrainSettings
 from model.training import augment, network
 from model.training.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
 from model.training.errors import Collapsed, Stopped, TrainingError
-from model.training.features import Features
+from model.training.features import SHIFTED, VALIDATION, Features
+from model.training.progress import Progress
 from model.training.validation import has_collapsed, prior_shift, validation_metrics
 
 Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
@@ -42,33 +43,13 @@ def distribution_of(model: keras.Model) -> Any:
     return strategy if strategy is not None and strategy.num_replicas_in_sync > 1 else None
 
 
-@dataclass
-class Progress:
-    """The position and the history of a run. Checkpoints store these fields by name.
-
-    epoch and batch: the next ones to train. waited: epochs since the best one.
-    loss: sum of the training loss over the pictures of this epoch so far; seen: the number of these pictures.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best: list[float] | None = None
-    best_epoch: int = -1
-    waited: int = 0
-    finished: bool = False
-    loss: float = 0.0
-    seen: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 class TrainingLoop:
     """The loop of one run.
 
     on_step(progress, steps per epoch) is called after every step and every epoch; should_stop() after every step.
     checkpoint_steps: steps between two checkpoints (the end of an epoch always writes one). features: of the frozen
-    layers, if these are kept: then only the tail of the network is computed.
+    layers, if these are kept: then only the tail of the network is computed. shifted: copies of the validation films,
+    which the metric "shifted_auc" needs.
     """
 
     def __init__(
@@ -82,8 +63,10 @@ class TrainingLoop:
         on_step: Callable[[Progress, int], None],
         should_stop: Callable[[], bool],
         features: Features | None = None,
+        shifted: Labelled | None = None,
     ) -> None:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
+        self.shifted = shifted
         self.checkpoints, self.checkpoint_steps = checkpoints, checkpoint_steps
         self.on_step, self.should_stop = on_step, should_stop
         self.features = features
@@ -198,12 +181,19 @@ class TrainingLoop:
         """The validation metrics of the averaged weights; the model keeps its own weights."""
         weights = self._weights()
         self._set_weights(self.average)
-        if self.features:
-            logits = self.features.validation_logits(VALIDATION_BATCH)
-        else:
-            logits = self.model.predict(self.validation[0], batch_size=VALIDATION_BATCH, verbose=0)[:, 0]
+        metrics = self._metrics(VALIDATION, self.validation)
+        if self.shifted:
+            metrics["shifted_auc"] = self._metrics(SHIFTED, self.shifted)["auc"]
         self._set_weights(weights)
-        return validation_metrics(self.validation[1], logits.astype(np.float64) + self.prior, self.settings)
+        return metrics
+
+    def _metrics(self, view: str, measured: Labelled) -> dict[str, float]:
+        pixels, labels = measured
+        if self.features:
+            logits = self.features.logits(view, pixels, VALIDATION_BATCH)
+        else:
+            logits = np.asarray(self.model.predict(pixels, batch_size=VALIDATION_BATCH, verbose=0)[:, 0])
+        return validation_metrics(labels, logits.astype(np.float64) + self.prior, self.settings)
 
     def _checkpoint_or_stop(self) -> None:
         stop = self.should_stop()

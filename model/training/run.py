@@ -16,6 +16,7 @@ from model.bundling import onnx, trained
 from model.bundling.provenance import Origin
 from model.data import attribution
 from model.data import dataset as data
+from model.data import shifted as shifted_films
 from model.data.dataset import DataSet
 from model.evaluation import plots
 from model.run_dir import BEST, BUNDLE, CHECKPOINTS
@@ -23,8 +24,8 @@ from model.settings import TrainSettings
 from model.training import devices, features, loop, network
 from model.training.checkpoint import Checkpoints
 from model.training.errors import Stopped
-from model.training.loop import Progress
 from model.training.observer import Observer
+from model.training.progress import Progress
 from model.training.reporter import Reporter
 
 
@@ -49,6 +50,9 @@ def train_and_bundle(
     description = run_dir.description(out, name=options.name, source=options.source, ages=options.ages)
     fingerprint = run_dir.record_settings(out, settings, dataset, description)
     parts = [data.arrays(dataset.part(name), settings.height, settings.width) for name in ("train", "validation")]
+    shifted = None
+    if settings.metric == "shifted_auc":
+        shifted = shifted_films.arrays(dataset.part("validation"), settings.height, settings.width, settings.seed)
     reporter.images, reporter.epochs = len(parts[0][1]), settings.epochs
     distribution = devices.distribution(settings.batch)
     with distribution.scope() if distribution else nullcontext():
@@ -59,9 +63,9 @@ def train_and_bundle(
         observer.on_step(progress, steps)
 
     checkpoints = Checkpoints(out / CHECKPOINTS, fingerprint, on_saved=observer.on_checkpoint)
-    kept = None if distribution else features.of_run(model, settings, *parts, out)
+    kept = None if distribution else features.of_run(model, settings, *parts, shifted, out)
     training = loop.TrainingLoop(
-        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept
+        model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept, shifted
     )
     observer.on_phase("train")
     progress = _run(training, kept)

@@ -10,10 +10,10 @@ from PIL import Image
 
 from model import phantom
 from model.bundling import refusal
-from model.bundling.altered_films import HARMLESS, UNSUITABLE
 from model.data import dataset
 from model.data.dataset import DataSet
 from model.images import refuse
+from model.images.altered_films import HARMLESS, UNSUITABLE
 from model.images.decode import Picture
 from model.images.limits import Refused
 

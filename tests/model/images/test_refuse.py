@@ -129,7 +129,7 @@ def test_a_refusal_costs_no_import() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
     assert "model.images.refuse" in loaded
-    assert not {"sklearn", "scipy", "model.bundling.refusal", "model.bundling.altered_films"} & loaded
+    assert not {"sklearn", "scipy", "model.bundling.refusal", "model.images.altered_films"} & loaded
 
 
 @pytest.fixture(scope="module")

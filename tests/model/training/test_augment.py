@@ -98,11 +98,32 @@ def test_zero_augmentation_gives_the_identity_transform() -> None:
 
 def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
     numbers = augment.random_numbers(200, 1, 1)
-    numbers[:, 1:3] = 0
+    numbers[:, 1:3] = numbers[:, 19:23] = 0
     a, b, right, c, d, down = augment.affine(numbers, settings(height=96))[:, :6].T
     x, y = (SIDE - 1) / 2, (96 - 1) / 2
     assert a * x + b * y + right == pytest.approx(x, abs=1e-3)
     assert c * x + d * y + down == pytest.approx(y, abs=1e-3)
+
+
+def test_each_side_is_cut_by_itself_and_never_by_more_than_its_largest_share() -> None:
+    numbers = np.zeros((1000, augment.RANDOM_NUMBERS), np.float32)
+    numbers[:, 19:23] = augment.random_numbers(1000, 1, 1)[:, 19:23]
+    numbers[:, -1] = 1  # full strength
+    across, _, left, _, along, top = augment.affine(numbers, settings(height=96))[:, :6].T
+    shares = np.stack([left / (SIDE - 1), top / 95, 1 - across - left / (SIDE - 1), 1 - along - top / 95])
+    assert shares.min() > -1e-6 and 0.9 * augment.CROP < shares.max() <= augment.CROP + 1e-6
+    assert np.all(((shares > 1e-6).mean(1) > 0.4) & ((shares > 1e-6).mean(1) < 0.6))
+    assert np.abs(np.corrcoef(shares) - np.eye(4)).max() < 0.15
+
+
+def test_a_factor_of_the_grey_values_makes_bright_parts_white_and_leaves_black() -> None:
+    number = np.zeros(augment.RANDOM_NUMBERS, np.float32)
+    number[23] = number[-1] = 1
+    number[7] = -1 / 3  # neither blurred nor sharpened
+    picture = np.repeat(np.float32([0, 100, 200])[:, np.newaxis, np.newaxis], 48, 1).repeat(16, 0)
+    identity = np.float32([1, 0, 0, 0, 1, 0, 0, 0])
+    altered = augment.augment(picture, number, identity, np.int32([0, 0]), 1.0).numpy()[[4, 24, 44], 24, 0]
+    assert altered == pytest.approx([0, 100 * np.exp(augment.EXPOSURE), 255], abs=0.5)
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -21,7 +21,8 @@ from model.settings import TrainSettings
 from model.training import devices, loop, network
 from model.training.checkpoint import Checkpoints
 network.DAG_WIDTHS = (8,)
-settings = TrainSettings(height=48, width=48, batch=8, epochs=3, augment=0.0, dropout=0.0, average=0.0, warmup=0.0)
+off = dict.fromkeys(("augment", "dropout", "average", "warmup"), 0.0)
+settings = TrainSettings(height=48, width=48, batch=8, epochs=3, metric="recall", **off)
 dice = np.random.default_rng(0)
 labels = np.arange(32) % 2
 pictures = dice.integers(0, 100, (32, 48, 48, 1)).astype(np.uint8)

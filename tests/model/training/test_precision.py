@@ -13,7 +13,8 @@ from model.settings import TrainSettings
 from model.training import devices, network
 from model.training import loop as fit
 from model.training.checkpoint import Checkpoints
-from model.training.loop import Progress, TrainingLoop
+from model.training.loop import TrainingLoop
+from model.training.progress import Progress
 
 SIDE = 32
 
@@ -53,7 +54,7 @@ def test_auto_precision_is_supported_by_every_gpu(
 
 def loop(directory: Path, precision: str, tell: Callable[[Progress, int], None] = lambda *_: None) -> TrainingLoop:
     """Two epochs of two steps, with a checkpoint after each step."""
-    chosen = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=2, seed=4, precision=precision)
+    chosen = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=2, seed=4, metric="recall", precision=precision)
     dice, labels = np.random.default_rng(1), np.arange(16) % 2
     both = (dice.integers(0, 255, (16, SIDE, SIDE, 1), dtype=np.uint8), labels)
     keras.backend.clear_session(free_memory=False)  # else the layers are numbered on

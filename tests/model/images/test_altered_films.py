@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from model import phantom
-from model.bundling import altered_films
-from model.bundling.altered_films import HARMLESS, UNSUITABLE
+from model.images import altered_films
+from model.images.altered_films import HARMLESS, UNSUITABLE
 
 KINDS = {**HARMLESS, **UNSUITABLE}
 
