@@ -36,6 +36,7 @@ down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
 ## make test                     every behaviour once: 18 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
+## make test SHUFFLE=7           the same in another order: no test may rely on another
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
 	@echo "the tests run in $(words $(PARTS)) parts, three beside each other; each is shown when it has ended"
@@ -59,7 +60,7 @@ ifneq ($(WHOLE),)
 test-lab: export PNEUMO_TRAFFIC ?= 8
 endif
 $(PARTS): $(VENV)/.dev
-	$(if $(filter test-lab,$@),,nice -n 5) $(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
+	$(if $(filter test-lab,$@),,nice -n 5) $(BIN)/python -m pytest $(SHUFFLE:%=--shuffle %) $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-training = $(addprefix tests/lab/,faults/test_training.py training)
 test-lab = $(addprefix tests/lab/,hosts faults $(if $(WHOLE),,training) aws) $(if $(WHOLE),--ignore=tests/lab/faults/test_training.py)
 test-model = tests/model

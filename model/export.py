@@ -1,6 +1,7 @@
 """Make a bundle from a trained network: export, compare, calibrate, measure; the bundle appears only if all succeed.
 
-From an existing bundle it makes one with the same networks and calibration; refusal and figures are made anew.
+From an existing bundle it makes one with the same networks, calibration and thresholds; refusal and figures are made
+anew.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, heat_map, refusal, thresholds
+from model.bundling import card, heat_map, measure, refusal, thresholds
 from model.bundling import trained as trained_networks
 from model.bundling.directory import new_directory
 from model.bundling.known_picture import known_picture, verify
+from model.bundling.measure import Labelled
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
@@ -30,17 +30,12 @@ from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet
 from model.data.options import add_options
 from model.evaluation import calibrate, plots
-from model.evaluation.assess import score
-from model.evaluation.metrics import evaluate
-from model.operating_points_section import DEFAULT_POINT
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
 
 if TYPE_CHECKING:
     import keras
 
-Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int64 [n]
-BATCH = 64
 log = logging.getLogger(__name__)
 UNKNOWN_ORIGIN = Origin()
 _NO_AGES = "the bundle states no ages of patients: no film is refused for its patient's age; give --ages LOW HIGH"
@@ -63,9 +58,10 @@ def build_bundle(
 
     dataset: split as in training. All is fitted on the training and validation parts; the test part is scored only if
     `test` is set. The offset of the calibration is added to the last bias of the exported networks, not of `model`.
-    base: the bundle that `model` was read from; its networks and calibration are kept. The same arguments on the same
-    machine give the same version. Raises ExportError (the exported files differ from `model`, or the health check could
-    never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without `replace`).
+    base: the bundle that `model` was read from; its networks, calibration and thresholds are kept. The same arguments
+    on the same machine give the same version. Raises ExportError (the exported files differ from `model`, or the health
+    check could never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without
+    `replace`).
     """
     with new_directory(out_dir, replace) as work:
         (work / "report").mkdir()
@@ -105,7 +101,8 @@ def _build_manifest(
     manifest["refusal"] = refusal.fit(dataset, settings.seed)
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
-    _measure(manifest, work, dataset, settings, test, copies)
+    classifier = Classifier(Bundle(work, manifest))
+    manifest |= measure.sections(classifier, dataset, copies, settings.target_sensitivity, test, work / "report", base)
     progress("measuring the heat map on the validation part")
     manifest |= heat_map.section(Classifier(Bundle(work, manifest)), dataset.part("validation"), settings.seed)
     return manifest
@@ -169,53 +166,14 @@ def _describe(
     }
 
 
-def _measure(
-    manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool, copies: Labelled
-) -> None:
-    """Add the operating points and the metrics to the manifest, and draw the plots."""
-    classifier = Classifier(Bundle(work, manifest))
-    scored, refusals = {}, {}
-    for part in ("validation", "test") if test else ("validation",):
-        found = score(classifier, dataset.part(part))
-        scored[part] = (found.labels, calibrate.sigmoid(found.logits, manifest["temperature"]))
-        refusals[part] = int(found.refused.sum())
-    shifted_scores = calibrate.sigmoid(_logits(classifier, copies[0]), manifest["temperature"])
-    points = thresholds.measure(
-        {**scored, thresholds.SHIFTED: (copies[1], shifted_scores)}, settings.target_sensitivity
-    )
-    threshold = points[DEFAULT_POINT]["threshold"]
-    metrics: dict[str, Any] = {"validation": None, "test": None}
-    for part, (labels, probabilities) in scored.items():
-        metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refusals[part]}
-        plots.report(labels, probabilities, threshold, work / "report", part)
-    manifest["metrics"] = metrics
-    # One copy of each film: intervals of several would be too narrow.
-    manifest["shifted"] = evaluate(copies[1][:: shifted.DRAWS], shifted_scores[:: shifted.DRAWS], threshold)
-    manifest["operating_points"] = points
-    manifest["operating_point"] = {
-        "threshold": threshold,
-        "target_sensitivity": settings.target_sensitivity,
-        "chosen_on": points[DEFAULT_POINT]["chosen_on"],
-        "sensitivity": metrics["validation"]["sensitivity"],
-        "specificity": metrics["validation"]["specificity"],
-    }
-
-
-def _logits(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
-    """float64 [n] for uint8 [n, height, width, 1]."""
-    return np.concatenate(
-        [classifier.logits(batch.astype(np.float32)) for batch in np.array_split(pixels, max(1, len(pixels) // BATCH))]
-    )
-
-
 def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:
     plot_names = sorted(path.name for path in (work / "report").iterdir())
     (work / "MODEL_CARD.md").write_text(card.text(manifest, commands, plot_names), encoding="utf-8")
 
 
 _DESCRIPTION = (
-    "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks and "
-    "calibration are kept while refusal and figures are made anew."
+    "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks, "
+    "calibration and thresholds are kept while refusal and figures are made anew."
 )
 
 

@@ -29,7 +29,7 @@ from model.training.checkpoint import LATEST
 from model.training.observer import Observer
 
 if TYPE_CHECKING:
-    from model.training.loop import Progress
+    from model.training.progress import Progress
 
 log = logging.getLogger(__name__)
 NO_GPU, NO_DATA = 5, 6

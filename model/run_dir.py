@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 SETTINGS, RUN, HISTORY, LOG = "settings.json", "run.json", "history.json", "train.log"
 BEST, BUNDLE, CHECKPOINTS, FEATURES, LOCK = "best.keras", "bundle", "checkpoints", "features", "lock"
 
+# What the same settings mean: raise it when the augmentation or the shifted copies change. Runs that do not state it
+# are of the first one.
+RECIPE = 2
+
 
 class CheckpointError(Exception):
     """A run that cannot be resumed from its directory; the message says why and what to do."""
@@ -74,16 +78,22 @@ def description(out: Path, **given: Any) -> dict[str, Any]:
 
 
 def record_settings(out: Path, settings: TrainSettings, dataset: DataSet, description: Mapping[str, Any]) -> str:
-    """Write settings.json; returns the hash of settings and data, which checkpoints carry as their fingerprint.
+    """Write settings.json; returns the hash of recipe, settings and data: the fingerprint of the checkpoints.
 
     description: of the bundle. It may change when a run is resumed, so it is no part of the hash.
-    Raises CheckpointError if the run was started with other data.
+    Raises CheckpointError if the run was started with other data, or by a version with another recipe.
     """
     data = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
-    document = {"settings": settings.to_dict(), "data": data}
+    document = {"settings": settings.to_dict(), "data": data, "recipe": RECIPE}
     path = out / SETTINGS
-    if path.is_file() and json.loads(path.read_text())["data"] != data:
+    started = json.loads(path.read_text()) if path.is_file() else document
+    if started["data"] != data:
         raise CheckpointError(f"the run in {out} was started with other data; start a new run for new data")
+    if started.get("recipe", 1) != RECIPE:
+        raise CheckpointError(
+            f"the run in {out} was started by a version of model.train that alters the films in another way; start a "
+            "new run"
+        )
     write_json(path, {**document, "bundle": dict(description)})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

@@ -142,7 +142,9 @@ def _manifest(
     metrics: Mapping[str, Any],
     films: Mapping[str, Any],
 ) -> dict[str, Any]:
-    kept = {key: value for key, value in base.manifest.items() if key not in ("schema", "version", "files")}
+    # What was measured on shifted copies was measured at the threshold of the original.
+    made_anew = ("schema", "version", "files", "shifted")
+    kept = {key: value for key, value in base.manifest.items() if key not in made_anew}
     earlier = kept.get("calibration")
     total = offset + (float(earlier["offset"]) if isinstance(earlier, dict) and "offset" in earlier else 0.0)
     chosen: dict[str, StoredPoint] = {label: {**point, "chosen_on": OWN_FILMS} for label, point in points.items()}

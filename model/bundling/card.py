@@ -32,9 +32,11 @@ _LIMITS = (
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
 )
 _COPIES = (
-    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, exposed 1 / "
-    f"{EXPOSURE:g} to {EXPOSURE:g} times as long, and up to {OTHERS} further alterations that serving accepts)"
+    f"shifted copies of the validation part ({DRAWS} of each film: up to {CROP:.0%} cut off each side, grey values "
+    f"times 1 / {EXPOSURE:g} to {EXPOSURE:g}, and up to {OTHERS} further alterations that serving accepts)"
 )
+_REFUSED_COPIES = " Copies that serving would refuse count in thresholds and calibration, too."
+_CHOSEN_ALIKE = "The other thresholds in the table below were chosen on the same films. "
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
     "whether they are the same children nobody has published."
@@ -110,16 +112,19 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _operating_point(manifest: Mapping[str, Any]) -> str:
     point, points = manifest["operating_point"], card_tables.operating_points(manifest)
+    from_copies = thresholds.SHIFTED in (point["chosen_on"], manifest["calibration"]["chosen_on"])
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
-        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. On the "
-        f"validation part the sensitivity is {interval(point['sensitivity'])} and the specificity "
-        f"{interval(point['specificity'])}{_shifted(manifest)}. This flatters a little, because the threshold and the "
+        f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. "
+        f"{_CHOSEN_ALIKE if points else ''}On the validation part the sensitivity is "
+        f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}{_shifted(manifest)}. "
+        "This flatters a little, because the threshold and the "
         "epoch to keep were chosen with these very pictures.\n\n"
         "The probability is sigmoid((logit + offset) / temperature), fitted on "
         f"{_chosen_on(manifest['calibration']['chosen_on'])} by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
-        f"temperature {manifest['temperature']:.4g}." + (f"\n\n{points}" if points else "")
+        f"temperature {manifest['temperature']:.4g}.{_REFUSED_COPIES if from_copies else ''}"
+        + (f"\n\n{points}" if points else "")
     )
 
 
@@ -153,8 +158,8 @@ def _readings(manifest: Mapping[str, Any]) -> list[str]:
     count = manifest["test_readings"]
     how = {0: "never read", 1: "read once"}.get(count, f"read {count} times, once for each version,")
     return [
-        f"Networks and calibration are those of version {manifest['base']}; the refusal and all figures were made "
-        f"anew. The test part was {how} for these networks."
+        f"Networks, calibration and thresholds are those of version {manifest['base']}; the refusal and all figures "
+        f"were made anew. The test part was {how} for these networks."
     ]
 
 

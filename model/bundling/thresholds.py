@@ -18,28 +18,38 @@ def measure(scored: Mapping[str, tuple[np.ndarray, np.ndarray]], target_sensitiv
     """The operating points by name.
 
     scored: labels and probabilities of "validation", of its copies SHIFTED (if there are any), and of "test" (if it was
-    read). Each threshold is the largest that reaches its target sensitivity: "balanced" on the copies, because films of
-    other hospitals score differently, "screening" on the films themselves, and never above "balanced". The test part
-    has no say.
+    read). Each threshold is the largest that reaches its target sensitivity on the copies, because films of other
+    hospitals score differently; without copies, on the films themselves. The test part has no say.
     """
-    balanced = SHIFTED if SHIFTED in scored else "validation"
-    targets = {
-        DEFAULT_POINT: (balanced, target_sensitivity),
-        SCREENING: ("validation", max(SCREENING_SENSITIVITY, target_sensitivity)),
+    part = SHIFTED if SHIFTED in scored else "validation"
+    labels, probabilities = scored[part]
+    targets = {DEFAULT_POINT: target_sensitivity, SCREENING: max(SCREENING_SENSITIVITY, target_sensitivity)}
+    return {
+        name: _point(scored, calibrate.threshold(probabilities, labels, target), target, part)
+        for name, target in targets.items()
     }
-    points: dict[str, StoredPoint] = {}
-    highest = 1.0
-    for name, (part, target) in targets.items():
-        labels, probabilities = scored[part]
-        threshold = highest = min(calibrate.threshold(probabilities, labels, target), highest)
-        points[name] = {
-            "threshold": threshold,
-            "target_sensitivity": target,
-            "chosen_on": part,
-            "validation": _rates(scored["validation"], threshold),
-            "test": _rates(scored["test"], threshold) if "test" in scored else None,
-        }
-    return points
+
+
+def measure_again(
+    scored: Mapping[str, tuple[np.ndarray, np.ndarray]], points: Mapping[str, StoredPoint]
+) -> dict[str, StoredPoint]:
+    """Operating points with the thresholds of `points`, measured on `scored`."""
+    return {
+        name: _point(scored, point["threshold"], point["target_sensitivity"], point["chosen_on"])
+        for name, point in points.items()
+    }
+
+
+def _point(
+    scored: Mapping[str, tuple[np.ndarray, np.ndarray]], threshold: float, target: float, chosen_on: str
+) -> StoredPoint:
+    return {
+        "threshold": threshold,
+        "target_sensitivity": target,
+        "chosen_on": chosen_on,
+        "validation": _rates(scored["validation"], threshold),
+        "test": _rates(scored["test"], threshold) if "test" in scored else None,
+    }
 
 
 def _rates(part: tuple[np.ndarray, np.ndarray], threshold: float) -> Rates:

@@ -19,19 +19,22 @@ from model.images.decode import to_input
 
 DRAWS = 3  # copies of each film
 CROP = 0.15  # largest share cut off each side, by itself
-EXPOSURE = 1.6  # largest factor, its inverse the smallest, about black; what becomes brighter than white stays white
+EXPOSURE = 1.6  # largest factor of the grey values, its inverse the smallest; what is brighter than white stays white
 OTHERS = 2  # largest number of harmless alterations besides
 
 
 def arrays(samples: Sequence[Sample], height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(pixels uint8 [DRAWS n, height, width, 1], labels int64 [DRAWS n]): DRAWS copies of each sample.
 
-    A copy depends on the seed and on the position of its sample alone.
+    A copy depends on the seed and on the position of its sample alone. Films are reduced first, but not so far that the
+    largest cut leaves fewer pixels than the input has: the copies would be blurred, and the plain films are not.
     """
     pixels = np.empty((DRAWS * len(samples), height, width, 1), np.uint8)
 
+    least = width / (1 - 2 * CROP), height / (1 - 2 * CROP)
+
     def fill(index: int) -> None:
-        film = reduced(data.read(samples[index]))
+        film = reduced(data.read(samples[index]), least)
         for draw in range(DRAWS):
             copy = shifted(film, np.random.default_rng([seed, 2, index, draw]))
             pixels[DRAWS * index + draw] = to_input(copy, height, width)
@@ -42,7 +45,7 @@ def arrays(samples: Sequence[Sample], height: int, width: int, seed: int) -> tup
 
 
 def shifted(film: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A copy of a film (mode "L") that is cut, exposed otherwise, and altered in up to OTHERS harmless ways."""
+    """A copy of a film (mode "L") that is cut, made brighter or darker, and altered in up to OTHERS harmless ways."""
     left, top, right, bottom = rng.uniform(0, CROP, 4)
     width, height = film.size
     film = film.crop((int(left * width), int(top * height), int((1 - right) * width), int((1 - bottom) * height)))

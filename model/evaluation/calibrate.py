@@ -1,4 +1,4 @@
-"""Calibrate probabilities and choose the operating point, both on the validation part alone."""
+"""Calibrate probabilities and choose thresholds, for labelled films that are no test films."""
 
 from decimal import ROUND_DOWN, Context
 from typing import Any

@@ -51,11 +51,12 @@ def history(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
         raise ValueError("there is no epoch to plot")
     panels = {
         "loss": {"training (weighted, augmented)": "loss", "validation": "val_loss"},
-        "AUC": {"validation": "val_auc"},
+        "AUC": {"validation": "val_auc", "shifted copies of it": "val_shifted_auc"},
         "rate": {"sensitivity at the set specificity": "val_recall", "specificity at the target sensitivity": _SPEC},
         "learning rate": {"learning rate": "learning_rate"},
     }
-    recorded = {title: lines for title, lines in panels.items() if any(key in epochs[-1] for key in lines.values())}
+    kept = {title: {name: key for name, key in lines.items() if key in epochs[-1]} for title, lines in panels.items()}
+    recorded = {title: lines for title, lines in kept.items() if lines}
     draw = [partial(_lines, epochs=epochs, title=title, lines=lines) for title, lines in recorded.items()]
     save(path, draw, title=f"training, {len(epochs)} epochs")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.files import write_text
 
 if TYPE_CHECKING:
-    from model.training.loop import Progress
+    from model.training.progress import Progress
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 1.0  # between two reports

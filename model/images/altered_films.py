@@ -1,7 +1,8 @@
 """Alter films by kind: harmless copies, which serving must accept, and unsuitable copies, which it must refuse.
 
 Each alteration takes a film (mode "L") and a generator of random numbers and returns a new film; equal generators give
-equal copies. Sizes are those of films of about 224 pixels: reduce larger films first, with `reduced`.
+equal copies. Strengths in pixels (noise, softness, sharpening) are those for films of about 224 pixels: reduce larger
+films first, with `reduced`. In a larger film such an alteration changes less of what it shows, and stays harmless.
 """
 
 import io
@@ -19,9 +20,12 @@ _TURN = Image.Transpose
 _WARP_CELLS = 4  # on each side, whose corners are moved
 
 
-def reduced(film: Image.Image) -> Image.Image:
-    """The film itself, or a copy of at most SIDE x SIDE pixels, so that the cost does not depend on its size."""
-    scale = SIDE / max(film.size)
+def reduced(film: Image.Image, least: tuple[float, float] = (0, 0)) -> Image.Image:
+    """The film itself, or a copy of at most SIDE x SIDE pixels, so that the cost does not depend on its size.
+
+    least: width and height that the copy must have, even if it then is larger.
+    """
+    scale = max(SIDE / max(film.size), *(needed / side for needed, side in zip(least, film.size, strict=True)))
     if scale >= 1:
         return film
     return film.resize((max(1, round(scale * film.width)), max(1, round(scale * film.height))), reducing_gap=2.0)

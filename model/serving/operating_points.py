@@ -17,11 +17,15 @@ class Point(NamedTuple):
 
 def read(manifest: Mapping[str, Any]) -> dict[str, Point]:
     """The operating points of a checked manifest by name; an older bundle has DEFAULT_POINT alone."""
-    stored = manifest.get("operating_points") or {DEFAULT_POINT: _single(manifest)}
     return {
         name: Point(float(point["threshold"]), {"name": name, "validation": point["validation"], "test": point["test"]})
-        for name, point in stored.items()
+        for name, point in _stored(manifest).items()
     }
+
+
+def chosen_on(manifest: Mapping[str, Any], name: str) -> str:
+    """The films on which the threshold of an operating point was chosen, such as "validation" or "own films"."""
+    return str(_stored(manifest)[name]["chosen_on"])
 
 
 def choose(manifest: Mapping[str, Any], name: str | None = None, threshold: float | None = None) -> Point:
@@ -37,11 +41,16 @@ def choose(manifest: Mapping[str, Any], name: str | None = None, threshold: floa
     return points[name or DEFAULT_POINT]
 
 
+def _stored(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return manifest.get("operating_points") or {DEFAULT_POINT: _single(manifest)}
+
+
 def _single(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The one operating point of an older bundle: its metrics were measured there."""
     point = manifest["operating_point"]
     return {
         "threshold": point["threshold"],
+        "chosen_on": point["chosen_on"],
         "validation": _rates(point),
         "test": _rates(manifest["metrics"].get("test")),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,19 @@ from model.training import augment, feature_cache, frozen, network
 from model.training.feature_cache import FeatureCache
 from model.training.frozen import Split
 
-VALIDATION = "validation"
+VALIDATION, SHIFTED = "validation", "shifted"  # the views of pictures that are measured after each epoch
 _CODE = (augment, feature_cache, frozen, network)
 
 
 class Features:
-    """The features of training and validation pictures, computed once for each view.
+    """The features of training pictures and of those that are measured, computed once for each view.
 
-    train, validation: pixels uint8 [n, height, width, 1] and labels int [n].
+    train: pixels uint8 [n, height, width, 1] and labels int [n].
     """
 
-    def __init__(self, split: Split, cache: FeatureCache, settings: TrainSettings, train: Any, validation: Any) -> None:
+    def __init__(self, split: Split, cache: FeatureCache, settings: TrainSettings, train: Any) -> None:
         self._front, self.tail = split
-        self._cache, self._settings, self._train, self._validation = cache, settings, train, validation
+        self._cache, self._settings, self._train = cache, settings, train
 
     def batches(self, epoch: int, skip: int) -> Iterator[tuple[list[np.ndarray], np.ndarray, np.ndarray]]:
         """The batches of `augment.epoch_batches`, with the features in place of the pictures."""
@@ -52,15 +52,17 @@ class Features:
             chosen = labels[numbers]
             yield features, chosen[:, np.newaxis].astype(np.float32), weights[chosen]
 
-    def validation_logits(self, size: int) -> np.ndarray:
-        """The logits of the validation pictures, float32 [n], in batches of `size`."""
-        pixels = self._validation[0]
+    def logits(self, view: str, pixels: np.ndarray, size: int) -> np.ndarray:
+        """The logits of pictures uint8 [n, height, width, 1], float32 [n], in batches of `size`.
+
+        view: VALIDATION or SHIFTED, of which all calls have the same pictures.
+        """
         logits = []
         for first in range(0, len(pixels), size):
             numbers = np.arange(first, min(first + size, len(pixels)))
-            features = self._cache.read(VALIDATION, numbers)
+            features = self._cache.read(view, numbers)
             if features is None:
-                features = self._compute(VALIDATION, numbers, pixels[numbers].astype(np.float32))
+                features = self._compute(view, numbers, pixels[numbers].astype(np.float32))
             logits.append(self.tail.predict_on_batch(features)[:, 0])
         return np.concatenate(logits)
 
@@ -75,9 +77,12 @@ class Features:
         return features
 
 
-def of_run(model: keras.Model, settings: TrainSettings, train: Any, validation: Any, out: Path) -> Features | None:
+def of_run(
+    model: keras.Model, settings: TrainSettings, train: Any, validation: Any, shifted: Any | None, out: Path
+) -> Features | None:
     """The features of a run that keeps them in its directory `out`, or None if each picture is to be computed anew.
 
+    shifted: copies of the validation films, if the run measures these, too.
     They are kept if some layers stay frozen, pictures come back (settings.views, or no augmentation), the features are
     float32 and fit on the disk.
     """
@@ -86,23 +91,19 @@ def of_run(model: keras.Model, settings: TrainSettings, train: Any, validation: 
     if split is None:
         return None
     shapes = [tuple(int(side) for side in output.shape[1:]) for output in split.front.outputs]
-    size = (views * len(train[1]) + len(validation[1])) * feature_cache.row_bytes(shapes)
+    measured = [validation[0]] if shifted is None else [validation[0], shifted[0]]
+    size = (views * len(train[1]) + sum(len(pixels) for pixels in measured)) * feature_cache.row_bytes(shapes)
     if not feature_cache.fits(out, size):
         return None
-    return Features(
-        split,
-        FeatureCache(out / FEATURES, _key(split, settings, train, validation), shapes),
-        settings,
-        train,
-        validation,
-    )
+    key = _key(split, settings, [train[0], *measured])
+    return Features(split, FeatureCache(out / FEATURES, key, shapes), settings, train)
 
 
-def _key(split: Split, settings: TrainSettings, train: Any, validation: Any) -> dict[str, Any]:
+def _key(split: Split, settings: TrainSettings, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
     """What the features depend on: pictures, augmentation, frozen weights and code."""
     augmentation = {name: getattr(settings, name) for name in ("seed", "augment", "mirror", "views", "height", "width")}
     return {
-        "pictures": feature_cache.digest([train[0], validation[0]]),
+        "pictures": feature_cache.digest(pictures),
         "augmentation": augmentation,
         "weights": feature_cache.digest(split.front.get_weights()),
         "code": [file_digest(Path(module.__file__)) for module in _CODE],

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import keras  # noqa: TID253 - only training imports this module
@@ -17,7 +17,8 @@ from model.settings import TrainSettings
 from model.training import augment, network
 from model.training.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
 from model.training.errors import Collapsed, Stopped, TrainingError
-from model.training.features import Features
+from model.training.features import SHIFTED, VALIDATION, Features
+from model.training.progress import Progress
 from model.training.validation import has_collapsed, prior_shift, validation_metrics
 
 Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
@@ -40,27 +41,6 @@ def distribution_of(model: keras.Model) -> Any:
     """The distribution strategy of a network that was built for several GPUs, else None."""
     strategy = model.distribute_strategy if TENSORFLOW else None
     return strategy if strategy is not None and strategy.num_replicas_in_sync > 1 else None
-
-
-@dataclass
-class Progress:
-    """The position and the history of a run. Checkpoints store these fields by name.
-
-    epoch and batch: the next ones to train. waited: epochs since the best one.
-    loss: sum of the training loss over the pictures of this epoch so far; seen: the number of these pictures.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best: list[float] | None = None
-    best_epoch: int = -1
-    waited: int = 0
-    finished: bool = False
-    loss: float = 0.0
-    seen: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 class TrainingLoop:
@@ -201,20 +181,18 @@ class TrainingLoop:
         """The validation metrics of the averaged weights; the model keeps its own weights."""
         weights = self._weights()
         self._set_weights(self.average)
-        if self.features:
-            logits = self.features.validation_logits(VALIDATION_BATCH)
-        else:
-            logits = self._logits(self.validation[0])
-        metrics = self._metrics(self.validation[1], logits)
+        metrics = self._metrics(VALIDATION, self.validation)
         if self.shifted:
-            metrics["shifted_auc"] = self._metrics(self.shifted[1], self._logits(self.shifted[0]))["auc"]
+            metrics["shifted_auc"] = self._metrics(SHIFTED, self.shifted)["auc"]
         self._set_weights(weights)
         return metrics
 
-    def _logits(self, pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict(pixels, batch_size=VALIDATION_BATCH, verbose=0)[:, 0])
-
-    def _metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    def _metrics(self, view: str, measured: Labelled) -> dict[str, float]:
+        pixels, labels = measured
+        if self.features:
+            logits = self.features.logits(view, pixels, VALIDATION_BATCH)
+        else:
+            logits = np.asarray(self.model.predict(pixels, batch_size=VALIDATION_BATCH, verbose=0)[:, 0])
         return validation_metrics(labels, logits.astype(np.float64) + self.prior, self.settings)
 
     def _checkpoint_or_stop(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.training.loop import Progress
+    from model.training.progress import Progress
 
 
 @dataclass(frozen=True)

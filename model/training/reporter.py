@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from model.files import write_json
 
 if TYPE_CHECKING:  # model.training.loop imports Keras
-    from model.training.loop import Progress
+    from model.training.progress import Progress
 
 log = logging.getLogger(__name__)
 LINE_INTERVAL_S = 30.0  # between plain lines within an epoch

@@ -24,8 +24,8 @@ from model.settings import TrainSettings
 from model.training import devices, features, loop, network
 from model.training.checkpoint import Checkpoints
 from model.training.errors import Stopped
-from model.training.loop import Progress
 from model.training.observer import Observer
+from model.training.progress import Progress
 from model.training.reporter import Reporter
 
 
@@ -63,7 +63,7 @@ def train_and_bundle(
         observer.on_step(progress, steps)
 
     checkpoints = Checkpoints(out / CHECKPOINTS, fingerprint, on_saved=observer.on_checkpoint)
-    kept = None if distribution else features.of_run(model, settings, *parts, out)
+    kept = None if distribution else features.of_run(model, settings, *parts, shifted, out)
     training = loop.TrainingLoop(
         model, settings, *parts, checkpoints, options.checkpoint_steps, on_step, should_stop, kept, shifted
     )

@@ -68,8 +68,8 @@ def show(invocation: Invocation, name: Model) -> int:
     if (films := own_films(model.manifest)) is not None:
         counts = f"{counted(films['n'], 'own film')}, {films['positives']} with pneumonia"
         console.text(f"calibrated on {counts}, on {films['date']}, from version {model.manifest.get('base')}")
-    chosen_on = model.manifest["operating_point"]["chosen_on"]
     for label, point in operating_points.read(model.manifest).items():
+        chosen_on = operating_points.chosen_on(model.manifest, label)
         console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
         for line in words.figures(point.described) if point.described else ():
             console.text(f"  {line}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from model.operating_points_section import Interval, own_films
+from model.operating_points_section import OWN_FILMS, Interval, own_films
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluations, figures
 from pneumoctl.registry.store import Registered
@@ -24,7 +24,7 @@ class Measurement:
     on: str
     figures: Mapping[str, Interval]
     refused: str = "-"  # of how many pictures; they are in the figures, so that these are of the same pictures
-    chosen_on: bool = False  # the threshold was chosen on these pictures, so that the sensitivity is the targeted one
+    chosen_on: str = ""  # what the threshold was chosen on, if on these pictures or on copies of them; else empty
 
 
 NONE = Measurement("", "no pictures", {})
@@ -44,6 +44,18 @@ class Comparison:
     reference_figures: Mapping[str, Interval]
     candidate_refused: str
     reference_refused: str
+    candidate_chosen_on: str = ""  # of Measurement
+    reference_chosen_on: str = ""
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """The figures that are compared.
+
+        Thresholds that were chosen on different things, such as the films and shifted copies of them, reach their
+        target sensitivity on different films: sensitivity and specificity then say nothing about the networks.
+        """
+        alike = self.candidate_chosen_on == self.reference_chosen_on
+        return TITLES if alike else {"auc": TITLES["auc"]}
 
     def faults(self) -> Iterator[str]:
         """Why the candidate cannot take the reference's place: no common pictures, or a figure below the interval."""
@@ -56,7 +68,9 @@ class Comparison:
         if not self.same:
             yield f"no pictures were scored by both, it and {self.reference}"
             return
-        for name, title in TITLES.items():
+        if self.titles is not TITLES and not ("auc" in self.candidate_figures and "auc" in self.reference_figures):
+            yield f"{self._chosen_on()}, and the AUC was not measured for both, it and {self.reference}"
+        for name, title in self.titles.items():
             ours, theirs = self.candidate_figures.get(name), self.reference_figures.get(name)
             if ours and theirs and ours["value"] < theirs["low"]:
                 interval = f"{theirs['low']:.3f} to {theirs['high']:.3f}"
@@ -64,6 +78,9 @@ class Comparison:
 
     def _other(self) -> str:
         return self.reference if self.chosen_by == self.candidate else self.candidate
+
+    def _chosen_on(self) -> str:
+        return f"the thresholds were chosen on different films ({self.candidate_chosen_on}; {self.reference_chosen_on})"
 
     def table(self) -> Iterator[str]:
         """Both models' figures with their intervals, as lines."""
@@ -73,6 +90,8 @@ class Comparison:
             pair = self.candidate_figures.get(name), self.reference_figures.get(name)
             yield f"  {title:11}  {'; '.join(map(figures.with_interval, pair))}"
         yield f"  {'refused':11}  {self.candidate_refused}; {self.reference_refused}"
+        if self.same and self.titles is not TITLES:
+            yield f"  {self._chosen_on()}: only the AUC is compared"
 
     def __str__(self) -> str:
         lines = list(self.table())
@@ -93,7 +112,7 @@ def measurements(model: Registered) -> list[Measurement]:
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
         shown = figures.refused({**entry["metrics"], "refused": entry["refused"]})
-        chosen = bool(entry.get("of_calibration"))
+        chosen = OWN_FILMS if entry.get("of_calibration") else ""
         results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"]), shown, chosen_on=chosen))
     key = f"{digest} validation {split}" if films is None else f"{films['scored']} calibration"
     validation = Measurement(
@@ -101,9 +120,13 @@ def measurements(model: Registered) -> list[Measurement]:
         figures.part_name(model, "validation"),
         parts.get("validation", {}),
         refused.get("validation", "-"),
-        chosen_on=True,
+        chosen_on=_chosen_on(model),
     )
     return [measurement for measurement in (*results, validation) if measurement.figures]
+
+
+def _chosen_on(model: Registered) -> str:
+    return str(model.manifest["operating_point"]["chosen_on"] or "validation")
 
 
 def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
@@ -111,7 +134,7 @@ def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
     ours, theirs = measurements(candidate), measurements(reference)
     by_key = {measurement.key: measurement for measurement in reversed(theirs)}
     pairs = [(measurement, by_key[measurement.key]) for measurement in ours if measurement.key in by_key]
-    fair = [pair for pair in pairs if pair[0].chosen_on == pair[1].chosen_on]
+    fair = [pair for pair in pairs if bool(pair[0].chosen_on) == bool(pair[1].chosen_on)]
     if pairs and not fair:
         return [_comparison(candidate, reference, *pairs[0])]
     pairs = fair
@@ -125,7 +148,7 @@ def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
 def _comparison(candidate: Registered, reference: Registered, ours: Measurement, theirs: Measurement) -> Comparison:
     common = ours.key == theirs.key and ours is not NONE
     chosen_by = ""
-    if common and ours.chosen_on != theirs.chosen_on:
+    if common and bool(ours.chosen_on) != bool(theirs.chosen_on):
         chosen_by = candidate.id if ours.chosen_on else reference.id
     return Comparison(
         candidate.id,
@@ -138,6 +161,8 @@ def _comparison(candidate: Registered, reference: Registered, ours: Measurement,
         theirs.figures,
         ours.refused,
         theirs.refused,
+        ours.chosen_on if common else "",
+        theirs.chosen_on if common else "",
     )
 
 

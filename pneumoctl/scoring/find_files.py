@@ -1,10 +1,12 @@
 """Find the picture files that a command line names: files, folders, quoted globs."""
 
+import errno
 import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 
 from model.images.limits import SUFFIXES
 from pneumoctl.errors import Exit, PneumoError
@@ -12,6 +14,8 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
 STDIN = "-"
+# A name that is too long is no file's; it may be a glob.
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -29,18 +33,23 @@ _PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
 def find(paths: Iterable[str]) -> FileList:
     """Resolve every path before the first file is scored.
 
-    A file or pipe named by its path is always included. From folders and globs only pictures are, by content or suffix.
+    A file or pipe named by its path is always included, and what cannot be asked about: scoring reports its error.
+    From folders and globs only pictures are, by content or suffix.
     Raises PneumoError (usage) if a path matches no file or no picture.
     """
     files: dict[str, None] = {}
     skipped: dict[str, str] = {}
     for path in paths:
-        if path == STDIN or Path(path).is_file() or Path(path).is_fifo():
+        mode = _mode(path)
+        if path == STDIN or S_ISREG(mode or 0) or S_ISFIFO(mode or 0) or (mode is None and not glob.has_magic(path)):
             files[path] = None
-            _announce_pipe(path)
+            if path != STDIN and S_ISFIFO(mode or 0):
+                _announce_pipe(path)
             continue
-        matches = {name: _why_no_picture(name) for name in _expand(path)}
+        matches = {name: _why_no_picture(name) for name in _expand(path, mode or 0)}
         pictures = [name for name, why in matches.items() if not why]
+        if not pictures and mode is None:
+            pictures = [path]
         if not pictures:
             matched = f"{counted(len(matches), 'file')}, none of them a picture" if matches else "no file"
             raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
@@ -51,25 +60,35 @@ def find(paths: Iterable[str]) -> FileList:
 
 def _announce_pipe(path: str) -> None:
     """Say that a named pipe is read to its end, for which a run may wait; a shell's own pipe already has a writer."""
-    if path != STDIN and Path(path).is_fifo() and not path.startswith(("/dev/fd/", "/proc/")):
+    if not path.startswith(("/dev/fd/", "/proc/")):
         console.note(f"{path} is a pipe: it is read until its writer closes it")
 
 
-def _expand(path: str) -> Iterator[str]:
-    """Every file in a folder, or matched by a glob; of a matched folder, every file in it."""
-    if Path(path).is_dir():
+def _mode(path: str) -> int | None:
+    """What a path is, as `st_mode` of a stat; 0 if nothing is there, None if that cannot be asked."""
+    try:
+        return Path(path).stat().st_mode
+    except ValueError:  # a null byte
+        return 0
+    except OSError as error:
+        return 0 if error.errno in _NOTHING_THERE else None
+
+
+def _expand(path: str, mode: int) -> Iterator[str]:
+    """Every file in a folder, or matched by a glob; of a matched folder, every file in it. mode: of the path."""
+    if S_ISDIR(mode):
         yield from _walk(path)
         return
 
-    if Path(path).exists():
-        kind = "a socket" if Path(path).is_socket() else "a device"
+    if mode:
+        kind = "a socket" if S_ISSOCK(mode) else "a device"
         raise PneumoError(f"{path}: {kind}, which is not read", _PICTURES, Exit.USAGE)
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", _PICTURES, Exit.USAGE)
     base = Path(path).anchor  # Path.glob refuses absolute patterns; unlike glob.glob it does not follow loops of links
     matches = (match for match in Path(base).glob(path.removeprefix(base)) if not _hidden(match, Path(path)))
     for match in sorted(map(str, matches)):
-        if Path(match).is_dir():
+        if S_ISDIR(_mode(match) or 0):
             yield from _walk(match)
         else:
             yield match
@@ -96,11 +115,12 @@ def _why_no_picture(name: str) -> str:
     path = Path(name)
     if path.name == "DICOMDIR":
         return "the index of a DICOM medium"
+    mode = _mode(name)
+    if mode is not None and not S_ISREG(mode):
+        return "not a regular file, or a link to nothing"
+    if mode is None or path.suffix.lower() in SUFFIXES:
+        return ""
     try:
-        if not path.is_file():
-            return "not a regular file, or a link to nothing"
-        if path.suffix.lower() in SUFFIXES:
-            return ""
         with path.open("rb") as file:
             head = file.read(132)
     except OSError:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from stat import S_ISREG
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
@@ -58,18 +58,19 @@ class WorkerPool:
         self._started.append(process)
         self._idle.put(process)
 
-    def _score(self, batch: list[str]) -> list[FileResult]:
-        if _size(batch[0]) is None:
-            return [score_file(self._here, file) for file in batch]
+    def _score(self, batch: "_Batch") -> list[FileResult]:
+        files = batch.files
+        if batch.here:
+            return [score_file(self._here, file) for file in files]
         process = self._idle.get()
-        answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in batch])
+        answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in files])
         if answers is None:
             process.end()
             self._start()
-            error = f"the process that scored it and {len(batch) - 1} more ended ({process.ending}); try --jobs 1"
-            return [FileResult(file, None, error) for file in batch]
+            error = f"the process that scored it and {len(files) - 1} more ended ({process.ending}); try --jobs 1"
+            return [FileResult(file, None, error) for file in files]
         self._idle.put(process)
-        return [self._result(file, answer) for file, answer in zip(batch, answers, strict=True)]
+        return [self._result(file, answer) for file, answer in zip(files, answers, strict=True)]
 
     def _result(self, file: str, answer: Answer) -> FileResult:
         document, error, sha256 = answer["document"], answer["error"], answer["sha256"]
@@ -126,22 +127,35 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "PYTHONPATH": os.pathsep.join((str(_ROOT), *filter(None, [environ.get("PYTHONPATH")])))}
 
 
-def _batches(files: Iterable[str]) -> Iterator[list[str]]:
-    """The files in order, in batches of at most _FILES files and about _BYTES; what is no regular file is alone."""
+class _Batch(NamedTuple):
+    """Files that are scored one after another; here: by this process, because no other can read them."""
+
+    files: list[str]
+    here: bool
+
+
+def _batches(files: Iterable[str]) -> Iterator[_Batch]:
+    """The files in order, in batches of at most _FILES files and about _BYTES; what is no regular file is alone.
+
+    Each file is asked about once: it may vanish between two questions.
+    """
     batch: list[str] = []
     size = 0
     for file in files:
-        own = _size(file)  # asked once: the file may vanish between two questions
-        if batch and own is None:
-            yield batch
+        own = _size(file)
+        if own is None:
+            if batch:
+                yield _Batch(batch, here=False)
+            yield _Batch([file], here=True)
             batch, size = [], 0
+            continue
         batch.append(file)
-        size += _BYTES if own is None else own
+        size += own
         if len(batch) == _FILES or size >= _BYTES:
-            yield batch
+            yield _Batch(batch, here=False)
             batch, size = [], 0
     if batch:
-        yield batch
+        yield _Batch(batch, here=False)
 
 
 def _size(file: str) -> int | None:

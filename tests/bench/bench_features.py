@@ -41,14 +41,14 @@ def naive(settings: Any, train: Any) -> Any:
     return epoch
 
 
-def measure(settings: Any, train: Any, validation: Any, folder: Path) -> list[dict[str, Any]]:
+def measure(settings: Any, train: Any, validation: Any, shifted: Any, folder: Path) -> list[dict[str, Any]]:
     """Train by our loop, each epoch followed by one of `fit`; the first epoch of each phase also compiles."""
     from model.training import features, loop, network
     from model.training.checkpoint import Checkpoints
 
     loop.make_deterministic(settings.seed)
     plain, model = naive(settings, train), network.build(settings)
-    kept = features.of_run(model, settings, train, validation, folder)
+    kept = features.of_run(model, settings, train, validation, shifted, folder)
     assert kept is not None
     epochs: list[dict[str, Any]] = []
     started, ours = time.process_time(), 0.0
@@ -66,7 +66,9 @@ def measure(settings: Any, train: Any, validation: Any, folder: Path) -> list[di
             started = time.process_time()
 
     checkpoints = Checkpoints(folder / "checkpoints", "bench")
-    loop.TrainingLoop(model, settings, train, validation, checkpoints, 10_000, on_step, lambda: False, kept).run()
+    loop.TrainingLoop(
+        model, settings, train, validation, checkpoints, 10_000, on_step, lambda: False, kept, shifted
+    ).run()
     kept.remove()
     return epochs
 
@@ -76,6 +78,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.path.insert(0, str(ROOT))
     from model import phantom
+    from model.data.shifted import DRAWS, shifted
+    from model.images.decode import to_input
     from model.settings import choose
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -83,15 +87,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--views", type=int, default=1)
     options = parser.parse_args()
-    settings = choose(
-        arch="resnet50", metric="auc", epochs=options.epochs, views=options.views, patience=1000, grace=1000
-    )
+    settings = choose(arch="resnet50", epochs=options.epochs, views=options.views, patience=1000, grace=1000)
     drawings = [phantom.draw(number, 224, number % 2 == 0) for number in range(options.images + 4)]
     pixels = np.stack([np.asarray(drawing)[:, :, np.newaxis] for drawing in drawings])
     labels = (np.arange(len(pixels)) + 1) % 2
-    train = (pixels[4:], labels[4:])
+    train, validation = (pixels[4:], labels[4:]), (pixels[:4], labels[:4])
+    dice = np.random.default_rng(settings.seed)
+    copies = [to_input(shifted(drawing, dice), 224, 224) for drawing in drawings[:4] for _ in range(DRAWS)]
     with tempfile.TemporaryDirectory() as folder:
-        epochs = measure(settings, train, (pixels[:4], labels[:4]), Path(folder))
+        epochs = measure(settings, train, validation, (np.stack(copies), labels[:4].repeat(DRAWS)), Path(folder))
     for kind in ("head alone", "head and last layers"):
         kept = [one for one in epochs if one["kind"] == kind and not one["first"] and one["number"] >= options.views]
         if kept:

@@ -19,7 +19,7 @@ from moto.server import ThreadedMotoServer
 from model import host_run, phantom
 from model.host.heartbeat import Heartbeat, RunPaths
 from model.training.devices import STAND_IN
-from model.training.loop import Progress
+from model.training.progress import Progress
 from tests.model import forked
 
 # Three steps per epoch, of batches of one size: TensorFlow compiles a step for each size.

@@ -120,6 +120,24 @@ def test_a_resume_with_other_data_is_refused(tree: Path, tmp_path: Path) -> None
         run_dir.record_settings(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7), {})
 
 
+def test_a_resume_of_a_run_with_another_recipe_is_refused(tree: Path, tmp_path: Path) -> None:
+    """Its first epochs saw films that were altered in another way: it would be of neither recipe."""
+    from model.data import dataset
+    from model.training.checkpoint import CheckpointError
+
+    drawings = dataset.split(dataset.load(tree), 0.25, 7)
+    fingerprint = run_dir.record_settings(tmp_path, TrainSettings(), drawings, {})
+    stated = json.loads((tmp_path / "settings.json").read_text())
+    for recipe in ({}, {"recipe": run_dir.RECIPE + 1}):
+        earlier = {**{key: value for key, value in stated.items() if key != "recipe"}, **recipe}
+        (tmp_path / "settings.json").write_text(json.dumps(earlier))
+        with pytest.raises(CheckpointError, match="in another way; start a new run"):
+            run_dir.record_settings(tmp_path, TrainSettings(), drawings, {})
+        assert json.loads((tmp_path / "settings.json").read_text()) == earlier
+    (tmp_path / "settings.json").write_text(json.dumps(stated))
+    assert run_dir.record_settings(tmp_path, TrainSettings(), drawings, {}) == fingerprint
+
+
 def test_what_is_said_of_the_bundle_is_kept_in_the_run(tree: Path, tmp_path: Path) -> None:
     """A resumed run needs no option twice, may change one, and continues from the same checkpoints."""
     from model.data import dataset

@@ -137,10 +137,10 @@ class Front:
                 files.add(str(link.readlink()))
         return files
 
-    def logged(self, lines: int) -> list[str]:
-        """The next lines of the access log, without what syslog puts before them."""
-        self._log.settimeout(10)
-        return [self._log.recv(65536).decode().partition("nginx: ")[2] for _ in range(lines)]
+    def logged(self) -> str:
+        """The next line of the access log, without what syslog puts before it."""
+        self._log.settimeout(_TIMEOUT_S)
+        return self._log.recv(65536).decode().partition("nginx: ")[2]
 
 
 @dataclass(frozen=True)

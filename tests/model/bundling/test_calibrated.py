@@ -105,6 +105,15 @@ def test_a_calibrated_bundle_can_be_calibrated_again(base: Bundle, tmp_path: Pat
     assert second.temperature * odds[1] - odds[0] == pytest.approx(offset - 1, abs=1e-3)
 
 
+def test_figures_of_shifted_copies_are_those_of_the_original_alone(base: Bundle, tmp_path: Path) -> None:
+    """They were measured at its threshold, with its probabilities."""
+    rest = {key: value for key, value in base.manifest.items() if key != "files"}
+    rate = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
+    original = bundle.write(base.directory, {**rest, "shifted": {"sensitivity": rate, "specificity": rate}})
+    made = recalibrate(original, tmp_path / "new", *scores(), DIGESTS)
+    assert "shifted" in original.manifest and "shifted" not in made.manifest
+
+
 @pytest.mark.parametrize(
     "stated",
     [

@@ -89,6 +89,17 @@ def test_the_checklist_does_not_claim_a_test_that_was_not_read(manifest: dict[st
     assert rows["Demographic and clinical characteristics"].startswith("Ages are not stated")
 
 
+def test_a_card_says_which_films_thresholds_and_calibration_come_from(manifest: dict[str, Any]) -> None:
+    copies = "3 of each film: up to 15% cut off each side, grey values times 1 / 1.6 to 1.6, and up to 2 further"
+    refused = "Copies that serving would refuse count in thresholds and calibration, too."
+    plain = card.text(manifest, "a command", [])
+    assert copies not in plain and refused not in plain and plain.count("on the validation part") >= 2
+    shifted = {"chosen_on": "shifted validation"}
+    point, calibration = ({**manifest[key], **shifted} for key in ("operating_point", "calibration"))
+    text = card.text({**manifest, "operating_point": point, "calibration": calibration}, "a command", [])
+    assert text.count(copies) == 2 and text.count(refused) == 1
+
+
 def test_a_calibrated_card_has_its_own_metadata_and_not_the_originals(manifest: dict[str, Any]) -> None:
     films = {"n": 100, "positives": 60, "negatives": 40, "refused": 0, "date": "2026-01-02"}
     films |= {"pictures": "a" * 64, "scored": "b" * 64}

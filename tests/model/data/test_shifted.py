@@ -1,6 +1,7 @@
 """Shifted copies of films: each is as its sample and the seed decide, within the declared strengths."""
 
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 from model import phantom
 from model.data import dataset as data
 from model.data import shifted
+from model.images.altered_films import reduced
+from model.images.decode import to_input
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,43 @@ def test_what_is_cut_and_how_much_brighter_stays_within_the_declared_strengths(m
     assert values.min() >= 62 and values.max() <= 161 and values.min() < 66 < 154 < values.max()
 
 
-def test_a_film_that_becomes_brighter_than_white_stays_white(tmp_path: Path) -> None:
-    film = Image.fromarray(np.full((64, 64), 250, np.uint8))
-    copies = [np.asarray(shifted.shifted(film, np.random.default_rng(seed))) for seed in range(40)]
-    assert max(copy.max() for copy in copies) == 255
+@pytest.mark.parametrize(("size", "height", "width"), [((900, 600), 224, 224), ((600, 1400), 160, 160)])
+def test_copies_are_as_sharp_as_cuts_of_the_whole_film(
+    size: tuple[int, int], height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shifted, "OTHERS", 0)
+    grey = np.random.default_rng(1).integers(40, 140, (size[1] // 2, size[0] // 2), np.uint8)
+    film = Image.fromarray(grey).resize(size, Image.Resampling.NEAREST)
+    monkeypatch.setattr(shifted.data, "read", lambda _: film)
+    copies, _ = shifted.arrays([SimpleNamespace(label=1)] * 4, height, width, seed=3)
+    whole = [
+        to_input(shifted.shifted(film, np.random.default_rng([3, 2, index, draw])), height, width)
+        for index in range(4)
+        for draw in range(shifted.DRAWS)
+    ]
+    for axis in (0, 1):
+        edges = [np.abs(np.diff(np.float32(each[:, :, 0]), axis=axis)).mean() for each in (*copies, *whole)]
+        assert np.mean(edges[: len(copies)]) > 0.85 * np.mean(edges[len(copies) :])
+
+
+def test_films_of_a_usual_input_are_reduced_as_far_as_for_the_refusal() -> None:
+    film = Image.new("L", (1000, 1000))
+    assert reduced(film).size == reduced(film, (229, 229)).size == (256, 256)
+    assert reduced(film, (320, 320)).size == (320, 320)
+    assert reduced(Image.new("L", (4000, 3))).size == (256, 1)  # no side vanishes
+
+
+class Largest:
+    """Stands for a generator of random numbers: each is the largest of its range, and nothing is cut."""
+
+    def uniform(self, low: float, high: float, size: int | None = None) -> Any:
+        return high if size is None else np.zeros(size)
+
+    def integers(self, _: int) -> int:
+        return 0
+
+
+def test_grey_values_are_multiplied_and_what_is_brighter_than_white_stays_white() -> None:
+    film = Image.fromarray(np.uint8([[0, 1, 50, 100, 159, 160, 250, 255]]))
+    copy = shifted.shifted(film, cast(np.random.Generator, Largest()))
+    assert np.asarray(copy).tolist() == [[0, 2, 80, 160, 254, 255, 255, 255]]

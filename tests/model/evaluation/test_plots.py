@@ -54,6 +54,17 @@ def test_the_same_figures_give_the_same_files(drawn: tuple[Path, list[Path]], tm
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
+@pytest.mark.parametrize("copies", [True, False])
+def test_the_area_for_shifted_copies_is_drawn_if_it_was_measured(
+    copies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(plots, "_lines", lambda _axes, epochs, title, lines: drawn.update({title: lines}))
+    plots.history([{**epoch, **({"val_shifted_auc": 0.8} if copies else {})} for epoch in EPOCHS], tmp_path / "h.png")
+    expected = {"validation": "val_auc"} | ({"shifted copies of it": "val_shifted_auc"} if copies else {})
+    assert drawn["AUC"] == expected and list(drawn) == ["loss", "AUC", "rate"]
+
+
 def test_curves_are_omitted_with_one_class(tmp_path: Path) -> None:
     paths = plots.report([1, 1, 1], [0.2, 0.6, 0.9], 0.5, tmp_path, "ill")
     assert {path.name for path in paths} == {"ill_confusion.png", "ill_calibration.png"}

@@ -115,13 +115,40 @@ def test_the_command_makes_a_bundle_of_a_bundle_with_the_same_networks(
     assert made.manifest["metrics"] == {**built.manifest["metrics"], "test": None}
     assert (made.manifest["base"], made.manifest["test_readings"]) == (built.version, 1)
     card = (made.directory / "MODEL_CARD.md").read_text()
-    assert f"those of version {built.version}" in card and "The test part was read once for these networks" in card
+    assert (
+        f"thresholds are those of version {built.version}" in card
+        and "The test part was read once for these networks" in card
+    )
     assert "model.export BASE DATA --out BUNDLE" in card
     assert export.main([*arguments, "--replace", "--test"]) == 0
     again = bundles.load(tmp_path / "b", deep=True)
     assert again.manifest["test_readings"] == 2 and again.manifest["metrics"]["test"]["n"] > 0
     assert "was read 2 times, once for each version, for these" in (again.directory / "MODEL_CARD.md").read_text()
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{built.name} {again.version}")
+
+
+def test_a_bundle_of_a_bundle_keeps_its_thresholds_as_its_calibration(
+    drawings: dataset.DataSet, built: bundles.Bundle, tmp_path: Path
+) -> None:
+    """They belong together: those of an earlier version were chosen on the films, not on shifted copies."""
+    lower = built.threshold / 2
+    rates = {name: built.manifest["operating_point"][name] for name in ("sensitivity", "specificity")}
+    point = {"threshold": lower, "target_sensitivity": 0.9, "chosen_on": "validation", **rates}
+    stored = {**built.manifest["operating_points"]["balanced"], "threshold": lower, "chosen_on": "validation"}
+    earlier = {key: value for key, value in built.manifest.items() if key not in ("version", "files")}
+    earlier |= {"operating_point": point, "operating_points": {"balanced": stored | {"target_sensitivity": 0.9}}}
+    earlier |= {"calibration": {**earlier["calibration"], "chosen_on": "validation"}}
+    without = {key: value for key, value in earlier.items() if key != "operating_points"}
+    source = drawings.samples[0].entry.path.parents[2]
+    for number, manifest in enumerate((earlier, without)):
+        here = Path(shutil.copytree(built.directory, tmp_path / f"a{number}"))
+        bundles.write(here, manifest)
+        assert export.main([str(here), str(source), "--out", str(tmp_path / f"b{number}")]) == 0
+        made = bundles.load(tmp_path / f"b{number}", deep=True).manifest
+        assert list(made["operating_points"]) == ["balanced"]
+        for kept in (made["operating_point"], made["operating_points"]["balanced"]):
+            assert [kept[key] for key in ("threshold", "target_sensitivity", "chosen_on")] == [lower, 0.9, "validation"]
+        assert made["metrics"]["validation"]["threshold"] == made["shifted"]["threshold"] == lower
 
 
 def test_a_bundle_replaces_itself(built: bundles.Bundle, drawings: dataset.DataSet, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_each_side_is_cut_by_itself_and_never_by_more_than_its_largest_share() -
     assert np.abs(np.corrcoef(shares) - np.eye(4)).max() < 0.15
 
 
-def test_longer_exposure_makes_bright_parts_white_and_leaves_black() -> None:
+def test_a_factor_of_the_grey_values_makes_bright_parts_white_and_leaves_black() -> None:
     number = np.zeros(augment.RANDOM_NUMBERS, np.float32)
     number[23] = number[-1] = 1
     number[7] = -1 / 3  # neither blurred nor sharpened

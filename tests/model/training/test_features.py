@@ -27,10 +27,9 @@ def films(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-TRAIN, MEASURE = films(20, 1), films(VALIDATION, 2)
-CHOSEN = TrainSettings(
-    height=SIDE, width=SIDE, batch=8, epochs=4, seed=4, views=2, optimizer="sgd", metric="recall", patience=9
-)
+TRAIN, MEASURE, SHIFTED = films(20, 1), films(VALIDATION, 2), films(3 * VALIDATION, 3)
+MEASURED = 4 * VALIDATION  # validation pictures and shifted copies of them, which the default metric needs
+CHOSEN = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=4, seed=4, views=2, optimizer="sgd", patience=9)
 
 
 class Counting:
@@ -73,9 +72,8 @@ def trained(folder: Path, kept: bool, stop: int = 0, chosen: TrainSettings = CHO
     cache = None
     if kept:
         shapes = [output.shape[1:] for output in split.front.outputs]
-        cache = Features(
-            Split(counting, split.tail), FeatureCache(folder / "features", {"a": 1}, shapes), chosen, TRAIN, MEASURE
-        )
+        rows = FeatureCache(folder / "features", {"a": 1}, shapes)
+        cache = Features(Split(counting, split.tail), rows, chosen, TRAIN)
     steps: list[int] = []
     training = TrainingLoop(
         model,
@@ -87,6 +85,7 @@ def trained(folder: Path, kept: bool, stop: int = 0, chosen: TrainSettings = CHO
         lambda progress, _: steps.append(progress.step),
         lambda: bool(stop) and bool(steps) and steps[-1] >= stop,
         cache,
+        SHIFTED,
     )
     try:
         progress = training.run()
@@ -114,7 +113,8 @@ def close(actual: Any, expected: Any) -> bool:
 def test_the_losses_are_those_of_the_whole_network(tmp_path: Path, expected: Any) -> None:
     actual, count = trained(tmp_path, kept=True)
     assert close(actual, expected)
-    assert count == CHOSEN.views * len(TRAIN[1]) + VALIDATION
+    assert count == CHOSEN.views * len(TRAIN[1]) + MEASURED
+    assert all("val_shifted_auc" in entry for entry in actual[0])
 
 
 def test_a_resumed_run_uses_what_is_kept_and_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on_where_nothing_can_be_kept(tmp_path: Path, expecte
 def test_damaged_rows_are_computed_again(tmp_path: Path) -> None:
     whole, _ = trained(tmp_path / "whole", kept=True)
     trained(tmp_path / "stopped", kept=True, stop=8)
-    for name in ("view-0.rows", "validation.rows"):
+    for name in ("view-0.rows", "validation.rows", "shifted.rows"):
         path = tmp_path / "stopped" / "features" / name
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
@@ -148,7 +148,7 @@ def test_a_full_disk_does_not_end_the_training(tmp_path: Path, expected: Any, mo
     monkeypatch.setattr(feature_cache.os, "pwrite", full)
     actual, count = trained(tmp_path, kept=True)
     assert close(actual, expected)
-    assert count == CHOSEN.epochs * (len(TRAIN[1]) + VALIDATION)
+    assert count == CHOSEN.epochs * (len(TRAIN[1]) + MEASURED)
 
 
 def test_rows_of_other_contents_are_removed(tmp_path: Path) -> None:
@@ -174,5 +174,19 @@ def test_a_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_is_kept_of_a_network_without_frozen_layers(tmp_path: Path) -> None:
     model, _ = networks()
-    assert features.of_run(model, CHOSEN, TRAIN, MEASURE, tmp_path) is None
+    assert features.of_run(model, CHOSEN, TRAIN, MEASURE, SHIFTED, tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_shifted_copies_count_in_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its size, and in its key: those of another seed are other pictures."""
+    model, split = networks()
+    sizes, keys = [], []
+    monkeypatch.setattr(features.frozen, "split", lambda *_: split)
+    monkeypatch.setattr(feature_cache, "fits", lambda _, size: bool(sizes.append(size) or True))
+    for copies in (None, SHIFTED, films(3 * VALIDATION, 4)):
+        assert features.of_run(model, CHOSEN, TRAIN, MEASURE, copies, tmp_path) is not None
+        keys.append((tmp_path / "features" / "key.json").read_text())
+    row = sizes[0] // (CHOSEN.views * len(TRAIN[1]) + VALIDATION)
+    assert [size - sizes[0] for size in sizes] == [0, 3 * VALIDATION * row, 3 * VALIDATION * row]
+    assert len(set(keys)) == 3

@@ -1,75 +1,30 @@
-"""The training loop: killed at any step it ends with the same result; it stops early and saves the best weights."""
+"""The training loop: killed at any step it ends with the same result; it stops early, and it learns."""
 
 import shutil
 from pathlib import Path
 
-import keras  # noqa: TID253
 import numpy as np
 import pytest
 
-from model.settings import TrainSettings
 from model.training import loop as fit
 from model.training.checkpoint import Checkpoints
-from model.training.loop import Collapsed, Progress, Stopped, TrainingError, TrainingLoop
+from model.training.errors import Collapsed, Stopped, TrainingError
+from model.training.loop import TrainingLoop
+from model.training.progress import Progress
+from tests.model.training.tiny_run import SHORT, loop, settings
 
-SIDE = 32
+CHOSEN = settings(metric="shifted_auc")  # the default: shifted copies are scored after each epoch, too
 
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing may catch it."""
 
 
-def films(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise, of which every second is brighter below: uint8 [count, 32, 32, 1] and labels."""
-    pixels = np.random.default_rng(seed).integers(0, 120, (count, SIDE, SIDE, 1), dtype=np.uint8)
-    labels = np.arange(count) % 2
-    pixels[labels == 1, SIDE // 2 :] += 90
-    return pixels, labels
-
-
-def tiny() -> keras.Model:
-    """A network with everything that has a state: weights, batch statistics, dropout's random numbers."""
-    keras.backend.clear_session(free_memory=False)  # else the layers are numbered on from test to test
-    keras.utils.set_random_seed(3)
-    pixels = keras.Input((SIDE, SIDE, 1), name="pixels")
-    x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(pixels))
-    x = keras.layers.BatchNormalization(momentum=0.5)(x)
-    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
-    return keras.Model(pixels, keras.layers.Dense(1, name="logit")(x))
-
-
-def settings(**changes: object) -> TrainSettings:
-    small = {"height": SIDE, "width": SIDE, "batch": 8, "epochs": 3, "seed": 4, "metric": "recall"}
-    return TrainSettings(**{**small, **changes})
-
-
-def loop(
-    directory: Path, chosen: TrainSettings, tell=lambda *_: None, every: int = 2, stop=lambda: False, count: int = 16
-) -> TrainingLoop:
-    """Two steps per epoch. With a `count` that leaves a smaller last batch, TensorFlow compiles the step twice."""
-    train, validation = films(count, 1), films(12, 2)
-    return TrainingLoop(tiny(), chosen, train, validation, Checkpoints(directory, "print"), every, tell, stop)
-
-
 def state(trained: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
     arrays, _ = Checkpoints(directory, "print").restore()
-    return {**arrays, **{f"final/{n}": value for n, value in enumerate(trained.model.get_weights())}}
-
-
-# One step per epoch without augmentation, with a simple optimizer: for runs that prove what the loop decides.
-SHORT = {"batch": 16, "augment": 0.0, "optimizer": "sgd"}
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No step is compiled, which takes longer than the few steps of a run that proves what the loop decides."""
-    compile_for = fit.network.compile_for
-
-    def compile_eagerly(model: keras.Model, *words: object) -> None:
-        compile_for(model, *words)
-        model.run_eagerly = True
-
-    monkeypatch.setattr(fit.network, "compile_for", compile_eagerly)
+    final = {f"final/{n}": value for n, value in enumerate(trained.model.get_weights())}
+    history = {f"history/{n}/{k}": v for n, epoch in enumerate(trained.progress.history) for k, v in epoch.items()}
+    return {**arrays, **final, **{name: np.float64(value) for name, value in history.items()}}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +42,7 @@ def whole(run_folders: tuple[Path, Path]) -> dict[str, np.ndarray]:
         if progress.step == 5:  # a kill would leave the folder as it is now
             shutil.copytree(directory, killed)
 
-    training = loop(directory, settings(), tell, count=20)
+    training = loop(directory, CHOSEN, tell, count=20)
     progress = training.run()
     assert (progress.step, progress.epoch, progress.finished) == (9, 3, True)
     return state(training, directory)
@@ -95,7 +50,7 @@ def whole(run_folders: tuple[Path, Path]) -> dict[str, np.ndarray]:
 
 def end_of(directory: Path) -> dict[str, np.ndarray]:
     """The state at the end of the run that goes on from the newest checkpoint in `directory`."""
-    training = loop(directory, settings(), count=20)
+    training = loop(directory, CHOSEN, count=20)
     training.run()
     return state(training, directory)
 
@@ -121,7 +76,7 @@ def test_a_run_killed_at_every_step_ends_with_the_same_bits(tmp_path: Path, whol
                 raise Killed
 
         with pytest.raises(Killed):
-            loop(tmp_path, settings(), tell, count=20).run()
+            loop(tmp_path, CHOSEN, tell, count=20).run()
     assert differing(end_of(tmp_path), whole) == []
 
 
@@ -167,54 +122,6 @@ def test_both_phases_resume_each_with_its_own_optimizer(
     training = loop(tmp_path, chosen)
     training.run()
     assert int(training.model.optimizer.iterations) == 4  # of the second phase alone
-
-
-@pytest.mark.usefixtures("eager")
-def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([0.6, 0.9, 0.7, 0.8])
-    monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
-    averages = []
-    training = loop(tmp_path, settings(metric="auc", epochs=4, **SHORT))
-    judged = training._validate
-    monkeypatch.setattr(training, "_validate", lambda: (averages.append(training.average), judged())[1])
-    progress = training.run()
-    assert progress.best_epoch == 1
-    assert all(np.array_equal(a, b) for a, b in zip(training.model.get_weights(), averages[1], strict=True))
-    assert [entry["val_auc"] for entry in progress.history] == [0.6, 0.9, 0.7, 0.8]
-
-
-@pytest.mark.usefixtures("eager")
-def test_the_best_epoch_is_chosen_on_the_shifted_copies_if_these_are_the_metric(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain, copies = iter([0.9, 0.8, 0.7]), iter([0.6, 0.8, 0.7])
-
-    def metrics(labels: np.ndarray, *_: object) -> dict[str, float]:
-        return {"auc": next(plain if len(labels) == 12 else copies), "loss": 1.0, "positive_share": 0.5}
-
-    monkeypatch.setattr(fit, "validation_metrics", metrics)
-    training = loop(tmp_path, settings(metric="shifted_auc", **SHORT))
-    training.shifted = films(36, 3)
-    progress = training.run()
-    assert progress.best_epoch == 1
-    assert [entry["val_shifted_auc"] for entry in progress.history] == [0.6, 0.8, 0.7]
-    assert [entry["val_auc"] for entry in progress.history] == [0.9, 0.8, 0.7]
-
-
-@pytest.mark.usefixtures("eager")
-def test_a_run_without_improvement_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
-    progress = loop(tmp_path, settings(metric="auc", epochs=50, patience=2, **SHORT)).run()
-    assert progress.epoch == 3
-
-
-@pytest.mark.usefixtures("eager")
-def test_equal_scores_are_compared_by_their_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([0.5, 0.3, 0.4])
-    monkeypatch.setattr(
-        fit, "validation_metrics", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5}
-    )
-    assert loop(tmp_path, settings(**SHORT)).run().best_epoch == 1
 
 
 @pytest.mark.usefixtures("eager")

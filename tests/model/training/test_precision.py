@@ -13,7 +13,8 @@ from model.settings import TrainSettings
 from model.training import devices, network
 from model.training import loop as fit
 from model.training.checkpoint import Checkpoints
-from model.training.loop import Progress, TrainingLoop
+from model.training.loop import TrainingLoop
+from model.training.progress import Progress
 
 SIDE = 32
 

@@ -134,3 +134,50 @@ def test_what_thresholds_were_chosen_on_counts_only_where_nothing_better_is_know
     tested = register_model(380, validation=worse, **split), register_model(380, validation=figures, **split)
     assert [comparison.candidate_on for comparison in gate.compare(*tested)] == ["test of xrays"]
     assert gate.compare(register_model(380), first)[0].same is False
+
+
+def validated(register_model: Any, chosen_on: str, **figures: Any) -> Any:
+    """A model that was measured on the validation part alone, with a threshold that was chosen there or on copies."""
+    point = {"threshold": 0.5, "target_sensitivity": 0.97, "chosen_on": chosen_on}
+    split = {"seed": 7, "validation_share": 0.12}
+    return register_model(None, validation={"n": 651, **figures}, operating_point=point, settings=split)
+
+
+def test_thresholds_that_were_chosen_on_different_films_are_compared_by_the_auc_alone(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A threshold from shifted copies gives a higher specificity and a lower sensitivity on the films themselves."""
+    rates = {"sensitivity": proportion(470, 482), "specificity": proportion(164, 169)}
+    plain = validated(register_model, "validation", auc=proportion(990, 1000), **rates)
+    lower = {"sensitivity": proportion(440, 482), "specificity": proportion(168, 169)}
+    copies = validated(register_model, "shifted validation", auc=proportion(992, 1000), **lower)
+    promote(capsys, plain.id, "--force", "--reason", "a demonstration")
+    for candidate, reference in ((copies, plain), (plain, copies)):
+        (comparison,) = gate.compare(candidate, reference)
+        assert comparison.same and not list(comparison.faults())
+    (compared,) = promote(capsys, copies.id)["compared"]
+    words = "the thresholds were chosen on different films (shifted validation; validation): only the AUC is compared"
+    assert words in compared
+    worse = validated(register_model, "shifted validation", auc=proportion(950, 1000), **rates)
+    promote(capsys, plain.id, "--force", "--reason", "a demonstration")
+    error = promote(capsys, worse.id, code=Exit.GATE_FAILED)["error"]
+    assert error["faults"] == [f"AUC 0.950 is below the 95 % interval 0.982 to 0.995 of {plain.id}"]
+    assert "only the AUC is compared" in error["message"]
+
+
+def test_thresholds_that_were_chosen_on_the_same_copies_are_compared(register_model: Any) -> None:
+    low, high = (
+        validated(register_model, "shifted validation", auc=proportion(990, 1000), sensitivity=proportion(hits, 482))
+        for hits in (440, 475)
+    )
+    (comparison,) = gate.compare(low, high)
+    assert list(comparison.faults()) == [f"sensitivity 0.913 is below the 95 % interval 0.970 to 0.993 of {high.id}"]
+
+
+def test_nothing_is_compared_without_the_auc_of_both(register_model: Any) -> None:
+    rates = {"sensitivity": proportion(470, 482), "specificity": proportion(164, 169)}
+    plain = validated(register_model, "validation", **rates)
+    copies = validated(register_model, "shifted validation", auc=proportion(990, 1000), **rates)
+    for candidate, reference in ((copies, plain), (plain, copies)):
+        (fault,) = gate.compare(candidate, reference)[0].faults()
+        assert fault.endswith(f"the AUC was not measured for both, it and {reference.id}")

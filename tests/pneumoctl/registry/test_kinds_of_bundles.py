@@ -110,6 +110,22 @@ def test_the_figures_that_are_stated_are_shown_and_no_others(
     assert "specificity  0.900  0.596 to 0.982" in output and "sensitivity  0" not in output
 
 
+def test_each_operating_point_is_shown_with_the_films_that_it_was_chosen_on(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copies = {**POINTS["balanced"], "threshold": 0.1, "chosen_on": "shifted validation"}
+    several = store.register(
+        made(tiny_bundle, tmp_path / "several", {"operating_points": {**POINTS, "screening": copies}})
+    )
+    older = store.register(made(tiny_bundle, tmp_path / "older", {"name": "older"}))
+    assert run(["model", "show", several.id]) == 0
+    output = capsys.readouterr().out
+    assert "operating point balanced: threshold 0.5, chosen on validation\n" in output
+    assert "operating point screening: threshold 0.1, chosen on shifted validation\n" in output
+    assert run(["model", "show", older.id]) == 0
+    assert "operating point balanced: threshold 0.5, chosen on validation\n" in capsys.readouterr().out
+
+
 @pytest.mark.repeat
 @pytest.mark.timeout(900)
 def test_every_verb_reads_what_train_makes_here(

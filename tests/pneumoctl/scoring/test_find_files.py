@@ -2,13 +2,20 @@
 
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from model.serving.prediction import Prediction
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import find
+from pneumoctl.scoring.score import score_file
+from tests.predictions import FINDING
 
+FILM = cast(Prediction, FINDING)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -101,17 +108,44 @@ def test_pipes_and_links_in_folders(ward: Path) -> None:
     assert files.skipped["sub/pipe.png"] == "not a regular file, or a link to nothing"
 
 
-def test_a_file_whose_kind_cannot_be_asked_is_an_error_of_its_own(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root can ask about everything, so the error of the system is simulated."""
-    ask = Path.is_file
+@pytest.fixture
+def listed_only() -> Iterator[Path]:
+    """A folder whose names can be read and whose files cannot, beside one that is open; as another user if root."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for path in ("closed/a.png", "closed/sub/b.png", "open/c.png"):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(PNG)
+        (root / "closed").chmod(0o744 if user == 0 else 0o444)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(user)
+            (root / "closed").chmod(0o755)
 
-    def refused(path: Path) -> bool:
-        if path.name == "e":
-            raise PermissionError(13, "Permission denied", str(path))
-        return ask(path)
 
-    monkeypatch.setattr(Path, "is_file", refused)
-    assert find(["sub"]).files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]  # scoring reports the error
+@pytest.mark.parametrize("named", ["closed/a.png", "closed/*.png", "closed/sub/*.png", "closed/b.png"])
+def test_a_path_that_cannot_be_asked_about_is_an_error_of_its_own(named: str, listed_only: Path) -> None:
+    film = str(listed_only / "open" / "c.png")
+    files = find([str(listed_only / named), film]).files
+    assert len(files) == 2 and files[1] == film
+    failed, scored = (score_file(lambda *_: FILM, file) for file in files)
+    assert failed.document is None and failed.error == "cannot be read: Permission denied"
+    assert scored.document is not None and scored.error is None
+
+
+def test_a_folder_that_cannot_be_searched_is_not_skipped(listed_only: Path) -> None:
+    with pytest.raises(PneumoError, match="sub: Permission denied") as caught:
+        find([str(listed_only / "closed")])
+    assert caught.value.code == Exit.PARTLY
+
+
+def test_a_glob_longer_than_a_file_name_is_a_glob(ward: Path) -> None:
+    assert find([f"[{'ab' * 200}].png"]).files == ["a.png"]
 
 
 def test_a_named_pipe_is_said_to_be_waited_for(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
