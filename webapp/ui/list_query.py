@@ -27,6 +27,7 @@ _REVIEW_WORDS = {"disagreement": "review contradicts the model"}
 REFUSALS = {"": "any reason", **{code: code.replace("_", " ") for code in get_args(RefusalCode)}}
 MAX_TEXT = 120  # characters; the API takes no more
 _MAX_VERSION = 100
+_DEFAULTS = {"order": "time", "finding": "all", "review": "all"}  # those of the others are empty
 NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review")
 
 
@@ -49,7 +50,7 @@ class ListQuery:
             "to": _day("to"),
             "review": _choice("review", REVIEWS),
         }
-        return cls({name: value for name, value in values.items() if value not in ("", "all", "time")})
+        return cls({name: value for name, value in values.items() if value != _DEFAULTS.get(name, "")})
 
     def get(self, name: str) -> str:
         """The value of a parameter; empty if it narrows nothing."""

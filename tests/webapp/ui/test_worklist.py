@@ -57,6 +57,16 @@ def test_the_list_has_what_its_filters_say_and_tells_how_many(page, ids, query, 
     assert ("No results with these filters" in text) == (not expected)
 
 
+@pytest.mark.parametrize("word", ["all", "time", "unread"])
+def test_a_search_for_a_word_that_elsewhere_means_everything_is_a_search(page, clear_picture, word):
+    for name in ("ball times unread.png", "other.png"):
+        send(page, (clear_picture, name))
+    answer = page.get(f"/predictions?q={word}")
+    assert names(answer) == ["ball times unread.png"]
+    assert f'name="q" value="{word}"' in visible(answer)
+    assert names(page.get(f"/predictions?model={word}")) == []
+
+
 def test_the_form_keeps_what_was_chosen(page, ids):
     text = visible(page.get("/predictions?q=%22x%22&review=unread&from=2026-01-31&model=v9"))
     assert 'value="&#34;x&#34;"' in text and 'value="2026-01-31"' in text
