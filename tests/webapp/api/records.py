@@ -2,7 +2,7 @@
 
 import hashlib
 
-from tests.webapp.servers import MAC_KEY, PASSWORD
+from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer
 from webapp.api.settings import StoreSettings
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
@@ -55,3 +55,14 @@ def walk(store: ListedStore, order: str, chosen: str, limit: int) -> list[str]:
         cursor = page.next
         if cursor is None:
             return names
+
+
+def opened(server: RedisServer) -> ListedStore:
+    """The store of another process of the API."""
+    return ListedStore.open(settings(server.port))
+
+
+def ready(store: ListedStore) -> ListedStore:
+    """The store, once all rows are read."""
+    with store.lists._worklist.rows(120):
+        return store

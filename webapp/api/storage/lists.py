@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import redis
 
+from model.schema import Invalid
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, Missing, NotRead, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
-from webapp.api.storage.records import Page, Place, Record, Review
+from webapp.api.storage.records import Page, Place, Record, Review, require_valid
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.rows import Positions, Rows
 from webapp.api.storage.seal import Seal
@@ -158,6 +159,10 @@ class Lists:
             if sealed is None and not there:
                 return None
         record = self._open_record(identifier, sealed)
+        try:
+            require_valid(record)
+        except Invalid as error:  # one such record must not make the whole list invalid
+            raise Damaged(key_of("record", identifier)) from error
         return None if self._expired(listing.created(record.prediction)) else record
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from model.serving.prediction import Prediction
-from webapp.documents import Feedback, Label
+from model.schema import Invalid
+from model.serving.prediction import Prediction, checked_prediction, current
+from webapp.api.storage import listing
+from webapp.documents import LABELS, Feedback, Label
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,46 @@ class Record:
     def id(self) -> str:
         """32 hexadecimal digits."""
         return self.prediction["id"]
+
+
+def record_of(identifier: str, stored: Any) -> Record:
+    """The record in what was stored under that id; raises Invalid if it cannot be listed.
+
+    A field that is not known is left alone, because a later version may have stored it. What is shown is checked in
+    every field: see require_valid.
+    """
+    match stored:
+        case {
+            "prediction": {
+                "id": found,
+                "file": str(),
+                "created": str(),
+                "finding": None | "pneumonia" | "no pneumonia",
+                "probability": None | int() | float(),
+                "refusal": None | {"code": str()},
+                "model": {"version": str()},
+            } as prediction,
+            "image": None | {"sha256": str()} as image,
+        } if found == identifier:
+            try:
+                listing.member("probability", prediction)
+            except (ValueError, OverflowError) as error:  # of the time or the probability
+                raise Invalid("the stored record cannot be listed") from error
+            return Record(current(prediction), image)
+    raise Invalid("the stored record is not one of this result")
+
+
+def require_valid(record: Record) -> None:
+    """Raise Invalid unless the prediction is valid in every field."""
+    checked_prediction(record.prediction)
+
+
+def review_of(stored: Any) -> Feedback:
+    """The review in what was stored; raises Invalid if its label or its time is none."""
+    match stored:
+        case {"label": label} if label in LABELS and isinstance(stored.get("created", ""), str):
+            return stored
+    raise Invalid("the stored review is none")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Self
 
 import redis
 
-from model.serving.prediction import current
+from model.schema import Invalid
 from webapp.api.settings import StoreSettings
 from webapp.api.storage import listing, usage
 from webapp.api.storage.changes import announce, try_to_announce
@@ -27,7 +27,7 @@ from webapp.api.storage.errors import (
     redis_errors,
 )
 from webapp.api.storage.keys import key_of
-from webapp.api.storage.records import Record, Review, last_review
+from webapp.api.storage.records import Record, Review, last_review, record_of, review_of
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import read_together, transact
@@ -177,8 +177,8 @@ class Store:
     def _open_feedback(self, identifier: str, values: list[bytes]) -> tuple[list[Feedback], int]:
         entries = []
         for value in values:
-            with suppress(SealBroken):
-                entries.append(json.loads(self._seal.open(key_of("feedback", identifier), value)))
+            with suppress(SealBroken, Invalid):
+                entries.append(review_of(json.loads(self._seal.open(key_of("feedback", identifier), value))))
         entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
         return entries, len(values) - len(entries)
 
@@ -217,7 +217,6 @@ class Store:
             raise Missing(_NO_RESULT)
         key = key_of("record", identifier)
         try:
-            stored = json.loads(self._seal.open(key, sealed))
-        except SealBroken as error:
+            return record_of(identifier, json.loads(self._seal.open(key, sealed)))
+        except (SealBroken, Invalid) as error:
             raise Damaged(key) from error
-        return Record(current(stored["prediction"]), stored["image"])

@@ -10,12 +10,13 @@ from functools import cached_property
 
 import redis
 
+from model.schema import Invalid
 from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.erasure import entries_of, queue_erasure
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
-from webapp.api.storage.records import Record
+from webapp.api.storage.records import Record, review_of
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, Store
 from webapp.api.storage.transactions import transact
@@ -150,9 +151,9 @@ class StoreCopy(Store):
         feedback = []
         for number, sealed in enumerate(item.feedback):
             try:
-                feedback.append(json.loads(self._seal.open(key_of("feedback", item.id), sealed)))
+                feedback.append(review_of(json.loads(self._seal.open(key_of("feedback", item.id), sealed))))
                 keys.add(self._seal.sealed_with(key_of("feedback", item.id), sealed))
-            except SealBroken:
+            except (SealBroken, Invalid):
                 damaged[f"review-{number}"] = sealed
         return Verified(record, picture, tuple(feedback), damaged, frozenset(keys))
 

@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.webapp.api.records import put, record, settings
-from tests.webapp.servers import RedisServer
+from tests.webapp.api.records import opened, put, ready, record
 from webapp.api.storage import listing, worklist
 from webapp.api.storage.changes import CHANGES
-from webapp.api.storage.errors import Damaged, NotRead, StoreUnavailable
+from webapp.api.storage.errors import NotRead, StoreUnavailable
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.records import Record
@@ -90,17 +89,6 @@ def walked(store: ListedStore, order: str, finding: str, filters: Filters, limit
         if cursor is None:
             assert page.total == number - 1
             return
-
-
-def opened(server: RedisServer) -> ListedStore:
-    """The store of another process of the API."""
-    return ListedStore.open(settings(server.port))
-
-
-def ready(store: ListedStore) -> ListedStore:
-    """The store, once all rows are read."""
-    with store.lists._worklist.rows(120):
-        return store
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -208,40 +196,6 @@ def test_more_changes_than_one_use_takes_in(store, redis_server, monkeypatch):
     assert other.lists.page("time", "all", None, 50, Filters(review="unread")).total == 19
 
 
-@pytest.mark.parametrize("order", listing.ORDERS)
-def test_a_damaged_record_is_named_in_every_list_that_it_may_belong_to(store, redis_server, order):
-    put(store, record(1, 0.9), record(2, 0.2), record(3, None))
-    redis_server.client().append(f"pneumo:1:record:{record(2).id}", b"x")
-    fresh = ready(opened(redis_server))
-    day = date(2026, 1, 1)
-    for finding, filters in (
-        ("all", Filters(text="3.png")),
-        ("pneumonia", Filters(model="v", since=day, until=day)),
-        ("refused", Filters(review="unread")),
-        ("all", Filters(review="disagreement")),
-    ):
-        page = fresh.lists.page(order, finding, None, 10, filters)
-        assert page.damaged == [record(2).id]
-        assert page.total == len(page.records) + 1
-    assert fresh.lists.page(order, "all", None, 10, Filters(until=day - timedelta(days=1))).total == 0
-    assert fresh.lists.page("probability", "all", None, 1, Filters(review="unread")).damaged == [record(2).id]
-    with pytest.raises(Damaged):
-        fresh.get(record(2).id)
-    place = fresh.lists.place(record(1, 0.9), "time", "all")
-    assert (place.number, place.previous, place.next) == (3, record(3, None).id, None)
-
-
-def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_server):
-    put(store, record(1))
-    store.add_feedback(record(1).id, {"label": "pneumonia"})
-    key, client = f"pneumo:1:feedback:{record(1).id}", redis_server.client()
-    client.lset(key, 0, client.lindex(key, 0).replace(b"pneumonia", b"healthy!!"))
-    fresh = ready(opened(redis_server))
-    for state in listing.REVIEWS:
-        page = fresh.lists.page("time", "all", None, 10, Filters(review=state))
-        assert [each.damaged for each in page.reviews] == [True]
-
-
 def test_while_all_is_read_lists_without_filters_are_answered_and_others_say_so(store, redis_server, monkeypatch):
     put(store, record(1), record(2))
     other, goes_on = opened(redis_server), threading.Event()
@@ -296,18 +250,6 @@ def test_an_expired_result_is_in_no_list_although_it_is_not_erased_yet(store, mo
     if all_is_read:
         assert page.total == 2
         assert store.lists.place(record(3), "probability", "all").next is None
-
-
-@pytest.mark.parametrize("damage", [b"00000000000000001", b"1767225600x020000", "17672256000\u00e4020000".encode()])
-def test_a_damaged_entry_of_the_index_loses_no_result(store, redis_server, damage):
-    put(store, record(1), record(2), record(3))
-    entry, client = listing.member("time", record(2).prediction), redis_server.client()
-    client.zrem("pneumo:1:index:time:all", entry)
-    client.zadd("pneumo:1:index:time:all", {damage + entry.encode()[-33:]: 0})
-    fresh = ready(opened(redis_server))
-    page = fresh.lists.page("time", "all", None, 10, Filters(text="2.png", until=date(2026, 12, 31)))
-    assert (page.records, page.damaged, page.total) == ([record(2)], [], 1)
-    assert len(fresh.lists.page("time", "all", None, 10).records) == 3
 
 
 def test_a_search_finds_what_was_added_repaired_or_removed_since_it_was_last_made(store, redis_server):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.webapp.api.records import put, record, settings
+from tests.webapp.api.records import opened, put, ready, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Missing, StoreFull
@@ -18,12 +18,6 @@ from webapp.api.storage.store import Store
 MADE = 1767225600  # seconds; records are made some milliseconds later
 DAY = 86400
 UNREAD = Filters(review="unread")
-
-
-def ready(store: ListedStore) -> ListedStore:
-    """The store, once all rows are read."""
-    with store.lists._worklist.rows(120):
-        return store
 
 
 def listed(store: ListedStore, filters: Filters = UNREAD) -> set[str]:
@@ -41,7 +35,7 @@ def listed(store: ListedStore, filters: Filters = UNREAD) -> set[str]:
 def test_an_erased_result_vanishes_from_the_rows_of_every_process(store, redis_server, filters):
     kept, gone = record(1), (record(2), record(3, 0.1), record(4, None))
     put(store, kept, *gone)
-    others = [ready(ListedStore.open(settings(redis_server.port))) for _ in range(2)]
+    others = [ready(opened(redis_server)) for _ in range(2)]
     assert all(len(listed(other, filters)) == 4 for other in others)
     for each in gone:
         assert Store.open(settings(redis_server.port)).eraser.erase(each.id) == "erased"  # as `results erase` does
@@ -57,7 +51,7 @@ def test_an_erased_result_vanishes_from_the_rows_of_every_process(store, redis_s
 def test_an_erased_damaged_result_vanishes_from_the_rows_of_every_process(store, redis_server):
     put(store, record(1), record(2))
     redis_server.client().append(f"pneumo:1:record:{record(2).id}", b"x")
-    other = ready(ListedStore.open(settings(redis_server.port)))
+    other = ready(opened(redis_server))
     assert other.lists.page("probability", "refused", None, 10, UNREAD).damaged == [record(2).id]
     assert store.eraser.erase(record(2).id) == "erased"
     assert listed(other) == {record(1).id}
@@ -87,15 +81,15 @@ def test_the_lists_of_a_full_store_are_up_to_date(tmp_path: Path):
     server = RedisServer(tmp_path / "small", memory_mb=3)
     server.start()
     try:
-        store = ListedStore.open(settings(server.port))
+        store = opened(server)
         put(store, record(1), record(2), record(3))
-        other = ready(ListedStore.open(settings(server.port)))
+        other = ready(opened(server))
         server.client().config_set("maxmemory", server.client().info("memory")["used_memory"] // 2)
         with pytest.raises(StoreFull):
             store.add_feedback(record(1).id, {"label": "unsure"})
         assert listed(other) == {record(1).id, record(2).id, record(3).id}
         assert store.eraser.erase(record(2).id) == "erased"  # command by command
-        assert listed(other) == listed(ready(ListedStore.open(settings(server.port)))) == {record(1).id, record(3).id}
+        assert listed(other) == listed(ready(opened(server))) == {record(1).id, record(3).id}
         assert other.lists.place(record(1), "time", "all", UNREAD).previous == record(3).id
     finally:
         server.kill()
