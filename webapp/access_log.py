@@ -1,6 +1,10 @@
-"""The access log: a line to stderr for each request, without queries, ids of predictions or names of files."""
+"""The access log: a line to stderr for each request, without queries, ids of predictions or names of files.
+
+gunicorn's log of errors quotes addresses; they are left out there, too.
+"""
 
 import logging
+import re
 
 from webapp import requests
 from webapp.metrics import METHODS
@@ -17,6 +21,25 @@ def configure() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
+
+
+# In a line of a request that is not valid, nobody knows where the address ends.
+_ADDRESS = re.compile(r"(Invalid HTTP request line: ).*|(?<=\s)/\S*", re.DOTALL)
+
+
+class WithoutAddresses(logging.Filter):
+    """Leaves addresses out of messages: they may have a name that somebody searches for."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _ADDRESS.sub(r"\1(address left out)", record.getMessage()), None
+        return True
+
+
+def protect_server_log() -> None:
+    """Leave queries out of what gunicorn logs about requests that fail."""
+    server = logging.getLogger("gunicorn.error")
+    if not any(isinstance(each, WithoutAddresses) for each in server.filters):
+        server.addFilter(WithoutAddresses())
 
 
 def answered(rule: object, method: str, status: int, seconds: float) -> None:

@@ -18,7 +18,8 @@ _FORM_OVERHEAD = 64 * 1024  # bytes of form data around the files: what the page
 def create_app(config: Mapping[str, object] | None = None) -> Flask:
     """The WSGI app; `config` overrides environment variables of the same names.
 
-    Expired results are erased in the background, unless ERASE_EXPIRED is "no", as in the check of a release.
+    In the background, expired results are erased and all results are read for the lists, unless ERASE_EXPIRED is "no",
+    as in the check of a release.
 
     Raises webapp.environment.EnvironmentInvalid or model.bundle.BundleError before the first request.
     """
@@ -34,6 +35,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     services = Services.open(settings)
     attach(app, services)
     access_log.configure()
+    access_log.protect_server_log()
     requests.register(app, services.metrics.requests.answered, access_log.answered)
     problems.register(app)
     app.register_blueprint(api)
@@ -41,6 +43,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.after_request(_set_headers)
     if erases:
         app.extensions["expiry"] = expiry.start(services)
+        services.store.lists.start()
     return app
 
 

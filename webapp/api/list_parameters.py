@@ -14,6 +14,7 @@ from webapp.api.storage.listing import Filters
 
 REFUSALS: tuple[RefusalCode, ...] = get_args(RefusalCode)
 MAX_TEXT = MAX_NAME  # characters: a longer one is in no name
+MAX_WORDS = 8
 MAX_VERSION = 100
 _LIMITS = ("20", *map(str, range(1, 101)))  # the first is the default
 Choice = TypeVar("Choice", bound=str)
@@ -38,6 +39,8 @@ class ListChoice:
             until=_day("to"),
             review=_choice("review", listing.REVIEWS),
         )
+        if len(filters.words) > MAX_WORDS:
+            raise Problem(400, "bad-q", f"q must have at most {MAX_WORDS} words.")
         return cls(_choice("order", listing.ORDERS), _choice("finding", listing.FILTERS), filters)
 
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from webapp import access_log
+from webapp import access_log, api
 
 ID = "0123456789abcdef" * 2
 
@@ -49,3 +49,15 @@ def test_the_lines_go_to_stderr_once(capfd, monkeypatch):
     access_log.configure()
     access_log.log.info("a line")
     assert capfd.readouterr().err == "a line\n"
+
+
+def test_the_log_of_the_server_quotes_no_address(caplog, config):
+    caplog.set_level(logging.INFO, "gunicorn.error")
+    api.create_app(config)
+    server = logging.getLogger("gunicorn.error")
+    server.error("Error handling request %s %s", "GET", "/predictions?q=Meier+Anna&order=time")
+    server.warning("Invalid request from ip=1.2.3.4: Invalid HTTP request line: 'GET /predictions?q=Meier Anna X'")
+    server.warning("Invalid request from ip=1.2.3.4: Invalid HTTP request line: 'GET /Meier.dcm HTTP/9'")
+    server.info("Booting worker with pid: %s", 7)
+    assert "Meier" not in caplog.text and "Anna" not in caplog.text
+    assert "Error handling request GET (address left out)" in caplog.text and "pid: 7" in caplog.text

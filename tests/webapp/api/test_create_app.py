@@ -32,3 +32,12 @@ def test_an_incomplete_bundle_is_rejected(config, tmp_path):
 def test_the_api_starts_without_redis(config):
     app = api.create_app({**config, "REDIS_PORT": 1})
     assert app.test_client().get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("background", ["yes", "no"])
+def test_a_worker_reads_all_results_from_its_start(config, monkeypatch, background):
+    started = []
+    monkeypatch.setattr("webapp.api.storage.lists.Lists.start", lambda lists: started.append(lists))
+    app = api.create_app({**config, "ERASE_EXPIRED": background})
+    lists = app.extensions["pneumo"].store.lists
+    assert started == ([lists] if background == "yes" else [])

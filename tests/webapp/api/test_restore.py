@@ -14,7 +14,7 @@ from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
-from webapp.api.storage.changes import CHANGES
+from webapp.api.storage.changes import CHANGES, SETTLED
 from webapp.api.storage.errors import Missing, StoreFull, StoreUnavailable
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.lists import ListedStore
@@ -73,7 +73,7 @@ def without(packed: tarfile.TarFile, name: str) -> tarfile.TarFile:
 def contents(server: RedisServer) -> dict[str, object]:
     """Every key of the store with its value, without what tells the other processes of changes."""
     client, values = server.client(), {}
-    for key in set(client.keys("pneumo:1:*")) - {CHANGES.encode()}:
+    for key in set(client.keys("pneumo:1:*")) - {CHANGES.encode(), SETTLED.encode()}:
         kind = client.type(key)
         read = {b"string": client.get, b"list": lambda key: client.lrange(key, 0, -1)}
         values[key] = read.get(kind, lambda key: client.zrange(key, 0, -1))(key)

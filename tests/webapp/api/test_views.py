@@ -1,6 +1,7 @@
 """The API's routes: requests and responses."""
 
 from io import BytesIO
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from tests.webapp.api.answers import claims_png, problem
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
+from webapp.api.storage.errors import NotRead
 
 UNKNOWN = "0" * 32
 
@@ -213,8 +215,7 @@ def test_the_list_is_searched_and_filtered_by_everything_it_shows(caller, clear_
 
 def test_a_list_that_is_not_read_yet_is_no_empty_list(caller, clear_picture, monkeypatch):
     caller.sent((clear_picture, "a.png"))
-    monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.0)
-    monkeypatch.setattr("webapp.api.storage.worklist.Worklist._read_all", lambda *_: None)
+    monkeypatch.setattr("webapp.api.storage.worklist.Worklist.rows", Mock(side_effect=NotRead(0, 0)))
     answer = caller.get("/v1/predictions?review=unread")
     assert "is being read" in problem(answer, 503, "list-not-read")["detail"]
     assert answer.headers["Retry-After"] == "5"

@@ -3,43 +3,34 @@
 The ids of erased results are kept, and nothing else of them: an import can then say which of them it brings back.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from typing import Literal, TypeVar
 
 import redis
 
 from webapp.api.storage import listing
+from webapp.api.storage.changes import announce, announce_removal
 from webapp.api.storage.errors import Damaged, Missing, StoreFull, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record
+from webapp.api.storage.result_parts import (
+    FIRST,
+    REST,
+    Entries,
+    Entry,
+    entries_of,
+    left_over,
+    queue_erasure,
+    queue_removals,
+    said_by,
+    search,
+)
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.transactions import transact
 
 Outcome = Literal["erased", "before", "unknown"]  # before: it was erased earlier
-_FIRST = ("time", "all")  # every listed result is in this index
-_PARTS = ("record", "image", "heatmap", "feedback")
-_CREATED = re.compile(rb'"created":"([0-9T:.+Z-]{10,40})"')
-Entry = tuple[str, bytes]  # index and member
-Entries = list[Entry]
 Result = TypeVar("Result")
-
-
-def queue_erasure(pipe: redis.client.Pipeline, identifier: str, entries: Entries) -> None:
-    """Queue the commands that erase a result: no list may name it once its record is gone."""
-    for index, member in entries:
-        pipe.zrem(index, member)
-    pipe.delete(*(key_of(part, identifier) for part in _PARTS))
-
-
-def entries_of(record: Record) -> Entries:
-    """The index entries of an intact record."""
-    return [
-        (index_of(order, chosen), member.encode("ascii"))
-        for order, chosen, member in listing.memberships(record.prediction)
-    ]
 
 
 class Eraser:
@@ -59,12 +50,12 @@ class Eraser:
         def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> Outcome:
             sealed = pipe.get(key_of("record", identifier))
             entries = self._entries(pipe, identifier, sealed)
-            if sealed is None and not entries and not _left_over(pipe, identifier):
+            if sealed is None and not entries and not left_over(pipe, identifier):
                 return "before" if self.was_erased(identifier) else "unknown"
             if begin:
                 begin()
                 pipe.zadd(ERASED, {identifier: 0})
-            queue_erasure(pipe, identifier, entries)
+            queue_erasure(pipe, identifier, entries, announced=begin is not None)
             return "erased"
 
         outcome = self._change(identifier, queue)
@@ -88,13 +79,15 @@ class Eraser:
             return transact(self._redis, keys, lambda pipe: queue(pipe, None))
 
     def _entries(self, pipe: redis.client.Pipeline, identifier: str, sealed: bytes | None) -> Entries:
-        """The index entries of a result; those of one whose record cannot be read are searched for."""
+        """The index entries of a result; they are searched for if one is not there, or the record cannot be read."""
         try:
-            return entries_of(self._open(identifier, sealed))
+            entries = entries_of(self._open(identifier, sealed))
+            if all(pipe.zrevrangebylex(index, b"[" + member, b"[" + member) for index, member in entries):
+                return entries
+            return list({*entries, *search(pipe, identifier, (FIRST, *REST))})
         except (Damaged, Missing):
-            found = list(_search(pipe, identifier, [_FIRST]))
-            rest = [(order, each) for order in listing.ORDERS for each in listing.FILTERS if (order, each) != _FIRST]
-            return [*found, *_search(pipe, identifier, rest)] if found or sealed is not None else found
+            found = list(search(pipe, identifier, [FIRST]))
+            return [*found, *search(pipe, identifier, REST)] if found or sealed is not None else found
 
     @property
     def cutoff(self) -> int | None:
@@ -116,28 +109,62 @@ class Eraser:
         if cutoff is None:
             return 0
         with redis_errors():
-            members = self._redis.zrevrangebylex(index_of(*_FIRST), f"({cutoff + 1:017d}", "-", 0, limit)
+            members = self._redis.zrevrangebylex(index_of(*FIRST), f"({cutoff + 1:017d}", "-", 0, limit)
         return sum(self._erase_listed(member, cutoff) for member in members)
 
     def _erase_listed(self, member: bytes, cutoff: int) -> bool:
-        """Erase the result of an expired index entry; only the entry, if its result was stored again since."""
-        identifier = listing.id_of(member.decode("ascii", "replace"))
-        entry = (index_of(*_FIRST), member)
+        """Erase the result of an index entry that reads as expired, unless its record says that it has not.
+
+        The entry of a result that was stored again since is removed. One that is damaged is replaced: without memory
+        for that, it stays.
+        """
+        identifier = listing.id_of(member.decode("latin-1"))
+        entry = (index_of(*FIRST), member)
 
         def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> bool:
             sealed = pipe.get(key_of("record", identifier))
+            if sealed is not None and self._is_over(identifier, sealed, cutoff) is False:
+                self._repair(pipe, identifier, sealed, entry, begin)
+                return False
             entries = self._entries(pipe, identifier, sealed)
-            renewed = self._has_expired(identifier, sealed, cutoff) is False
             if begin:
                 begin()
-            if not renewed:
-                queue_erasure(pipe, identifier, entries)
-                pipe.zrem(ERASED, identifier)  # it was sent again after it was erased, and nobody has erased that
             if entry not in entries:
                 pipe.zrem(*entry)
-            return sealed is not None and not renewed
+                queue_removals(pipe, [member], announced=begin is not None)
+            queue_erasure(pipe, identifier, entries, announced=begin is not None)
+            pipe.zrem(ERASED, identifier)  # it was sent again after it was erased, and nobody has erased that
+            return sealed is not None
 
         return self._change(identifier, queue)
+
+    def _repair(
+        self,
+        pipe: redis.client.Pipeline,
+        identifier: str,
+        sealed: bytes,
+        entry: Entry,
+        begin: Callable[[], object] | None,
+    ) -> None:
+        """Replace an index entry that is not its result's; one whose record cannot be read stays as it is."""
+        try:
+            entries = entries_of(self._open(identifier, sealed))
+        except Damaged:
+            return
+        if entry in entries or begin is None:
+            return
+        begin()
+        pipe.zrem(*entry)
+        for index, right in entries:
+            pipe.zadd(index, {right: 0})
+        announce_removal(pipe, entry[1])
+        announce(pipe, identifier)
+
+    def _is_over(self, identifier: str, sealed: bytes, cutoff: int) -> bool | None:
+        """Whether a record has expired, by what it says itself although it is damaged; None if it says nothing."""
+        expired = self._has_expired(identifier, sealed, cutoff)
+        said = said_by(sealed) if expired is None else None
+        return expired if said is None else said <= cutoff
 
     def erase_unlisted(self) -> int:
         """Erase the results that have expired, although no index lists them, and what is left over of results.
@@ -161,11 +188,11 @@ class Eraser:
             if expired is False:
                 return False
             entries = self._entries(pipe, identifier, sealed)
-            if expired is None and (entries or not _is_over(sealed, cutoff)):
+            if expired is None and (entries or (sealed is not None and not self._is_over(identifier, sealed, cutoff))):
                 return False  # an index lists it: it expires with its entry
             if begin:
                 begin()
-            queue_erasure(pipe, identifier, entries)
+            queue_erasure(pipe, identifier, entries, announced=begin is not None)
             if expired:
                 pipe.zrem(ERASED, identifier)
             return True
@@ -194,34 +221,3 @@ class Eraser:
         if members := dict.fromkeys(identifiers, 0):
             with redis_errors():
                 self._redis.zadd(ERASED, members)
-
-
-def _left_over(pipe: redis.client.Pipeline, identifier: str) -> bool:
-    """Whether there is a picture, a heat map or a review; its record may be lost."""
-    pictures = pipe.mget([key_of("image", identifier), key_of("heatmap", identifier)])
-    return any(each is not None for each in pictures) or pipe.llen(key_of("feedback", identifier)) > 0
-
-
-def _is_over(damaged: bytes | None, cutoff: int) -> bool:
-    """Whether a record is lost, or damaged and says that it was made at or before the cutoff.
-
-    What it says is not sealed, and serves to erase it, never to show it. A record is damaged, too, if this host has
-    another key.
-    """
-    if damaged is None:
-        return True
-    said = _CREATED.search(damaged)
-    try:
-        return said is not None and datetime.fromisoformat(said[1].decode()).timestamp() * 1_000_000 <= cutoff
-    except ValueError:
-        return False
-
-
-def _search(pipe: redis.client.Pipeline, identifier: str, indexes: Iterable[tuple[str, str]]) -> Iterator[Entry]:
-    """The entries of a result in indexes, found by reading them."""
-    end = f":{identifier}".encode()
-    for order, chosen in indexes:
-        index = index_of(order, chosen)
-        for member in pipe.zrevrangebylex(index, "+", "-"):
-            if member.endswith(end):
-                yield index, member

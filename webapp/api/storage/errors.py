@@ -16,6 +16,10 @@ class StoreFull(StoreUnavailable):
     """Redis has no memory left for another result; what is stored can be read and erased."""
 
 
+class Unlistable(StoreUnavailable):
+    """What is stored cannot be listed, although Redis answers; the message is the kind of the error."""
+
+
 class ClockWrong(StoreUnavailable):
     """A clock is wrong, so that it cannot be told what has expired; the message says how."""
 

@@ -7,7 +7,7 @@ import redis
 
 from model.schema import Invalid
 from webapp.api.storage import listing
-from webapp.api.storage.errors import Damaged, Missing, NotRead, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, NotRead, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
 from webapp.api.storage.records import Page, Place, Record, Review, require_valid
@@ -56,12 +56,16 @@ class Lists:
         self._open_review = open_review
         self._worklist = Worklist(client, open_record, open_review)
 
+    def start(self) -> None:
+        """Begin to read all results, which filters need."""
+        self._worklist.start()
+
     def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
         """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
         after = None if cursor is None else listing.from_cursor(order, finding, cursor, filters)
         part = self._part(order, finding, after, limit, filters)
-        page, missing = self._opened(part)
-        if missing:  # removed in the meantime, or lost: then the index still has it
+        page, gone = self._opened(part)
+        if gone:  # in the meantime
             part = self._part(order, finding, after, limit, filters, compare=True)
             page, _ = self._opened(part)
         following = listing.to_cursor(order, finding, part.members[-1], filters) if part.more else None
@@ -69,9 +73,9 @@ class Lists:
 
     def place(self, record: Record, order: str, finding: str, filters: Filters = NO_FILTERS) -> Place:
         """Where a result stands in a list; raises NotRead."""
-        member = listing.member(order, record.prediction)
         with self._worklist.rows(_READ_SECONDS) as rows:
             chosen = rows.select(order, finding, filters, self._cutoff())
+            member = rows.member_of(order, record)
             before = rows.standing_before(order, chosen, member)
             there = before < len(chosen) and rows.member(order, int(chosen[before])) == member
             return Place(
@@ -88,7 +92,8 @@ class Lists:
         simple = filters == NO_FILTERS
         try:
             with self._worklist.rows(_SHORT_SECONDS if simple else _READ_SECONDS, compare) as rows:
-                chosen = rows.select(order, finding, filters, self._cutoff())
+                cutoff = self._cutoff()
+                chosen = rows.select(order, finding, filters, cutoff)
                 start = 0 if after is None else rows.standing_before(order, chosen, after, including=True)
                 shown = chosen[start : start + limit].tolist()
                 return _Part(
@@ -98,21 +103,21 @@ class Lists:
                     more=start + limit < len(chosen),
                     total=len(chosen),
                     first=start + 1 if shown else None,
-                    models=rows.models(),
+                    models=rows.models(cutoff),
                 )
-        except NotRead:
+        except (NotRead, Unlistable):
             if not simple:
                 raise
         return self._part_of_index(order, finding, after, limit)
 
     def _part_of_index(self, order: str, finding: str, after: str | None, limit: int) -> _Part:
         """From an index of Redis, while this process still reads the rows; its size may count expired ones."""
-        index, start = index_of(order, finding), "+" if after is None else f"({after}"
+        index, start = index_of(order, finding), "+" if after is None else f"({after}".encode("latin-1")
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.zrevrangebylex(index, start, "-", 0, limit + 1)
             pipe.zcard(index)
             raw_members, total = pipe.execute()
-        members = [each.decode("ascii", "replace") for each in raw_members]
+        members = [each.decode("latin-1") for each in raw_members]
         first = 1 if after is None and members else None
         return _Part(members[:limit], index, members[:limit], len(members) > limit, total, first, [])
 
@@ -124,9 +129,9 @@ class Lists:
         return cutoff is not None and moment <= cutoff
 
     def _opened(self, part: _Part) -> tuple[dict[str, list], bool]:
-        """The records of a part with their reviews and the ids of damaged ones; whether a record is missing."""
+        """The records of a part with their reviews and the ids of damaged ones; whether one was erased since."""
         opened: dict[str, list] = {"records": [], "damaged": [], "reviews": []}
-        listed = [entry for entry in part.entries if not self._expired(listing.time_of(entry))]
+        listed = part.entries
         if not listed:
             return opened, False
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
@@ -134,36 +139,46 @@ class Lists:
             for entry in listed:
                 pipe.lrange(key_of("feedback", listing.id_of(entry)), 0, -1)
             values, *reviews = pipe.execute()
-        for entry, value, sealed_reviews in zip(listed, values, reviews, strict=True):
+        found = dict(zip(listed, values, strict=True))
+        missing = [entry for entry in listed if found[entry] is None]
+        gone = self._gone(part.index, missing, found)
+        for entry, sealed_reviews in zip(listed, reviews, strict=True):
             identifier = listing.id_of(entry)
-            try:
-                record = self._listed(identifier, value, part.index, entry)
-            except (Damaged, Missing):
-                opened["damaged"].append(identifier)
+            if entry in gone:
                 continue
-            if record is not None:
+            try:
+                record = self._valid(identifier, found[entry])
+            except (Damaged, Missing):
+                if not self._expired(listing.time_of(entry)):
+                    opened["damaged"].append(identifier)
+                continue
+            if not self._expired(listing.created(record.prediction)):
                 opened["records"].append(record)
                 opened["reviews"].append(self._open_review(identifier, sealed_reviews))
-        return opened, None in values
+        return opened, bool(gone)
 
-    def _listed(self, identifier: str, sealed: bytes | None, index: str, entry: str) -> Record | None:
-        """The record of an entry that was read before; None if it has expired, or both were erased since.
+    def _gone(self, index: str, missing: list[str], found: dict[str, bytes | None]) -> set[str]:
+        """The entries of an index that were erased with their records; those that are not go into `found`."""
+        if not missing:
+            return set()
 
-        Raises Missing or Damaged.
-        """
-        if sealed is None:
-            key = key_of("record", identifier)
-            sealed, there = read_together(
-                self._redis, lambda pipe: pipe.get(key).zrevrangebylex(index, f"[{entry}", f"[{entry}")
-            )
-            if sealed is None and not there:
-                return None
+        def queue(pipe: redis.client.Pipeline) -> None:
+            for entry in missing:
+                limit = f"[{entry}".encode("latin-1")
+                pipe.get(key_of("record", listing.id_of(entry))).zrevrangebylex(index, limit, limit)
+
+        read = read_together(self._redis, queue)
+        found.update(zip(missing, read[::2], strict=True))
+        return {entry for entry, there in zip(missing, read[1::2], strict=True) if found[entry] is None and not there}
+
+    def _valid(self, identifier: str, sealed: bytes | None) -> Record:
+        """The record, valid in every field: another one would make the whole list invalid. Raises Missing, Damaged."""
         record = self._open_record(identifier, sealed)
         try:
             require_valid(record)
-        except Invalid as error:  # one such record must not make the whole list invalid
+        except Invalid as error:
             raise Damaged(key_of("record", identifier)) from error
-        return None if self._expired(listing.created(record.prediction)) else record
+        return record
 
 
 class ListedStore(Store):

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from itertools import repeat
+from itertools import compress, repeat
 from operator import contains
 
 import numpy as np
@@ -21,6 +21,7 @@ Positions = np.ndarray  # of int64, 1-D
 _DAY = 86_400 * 1_000_000  # microseconds
 _DAMAGED_RANK = 9_999_999_999  # nobody knows its probability: it stands before the most suspicious ones
 _KEPT_WORDS = 8
+_FEW = 50  # rows that are removed one by one, which takes longer for more
 _UNREAD, _REVIEWED, _DISAGREES, _UNKNOWN = range(4)
 _REVIEW_STATES = {
     "unread": (_UNREAD, _UNKNOWN),
@@ -35,6 +36,8 @@ _COLUMNS = {"created": "i8", "rank": "i8", "outcome": "u1", "refusal": "u2", "mo
 class Row:
     """A result in the list. `member` is its member in the index of all results by time.
 
+    created: in microseconds since 1970, as the record says; the member says another time if it is damaged itself.
+
     Of a damaged record only the member is known. It belongs to every list that its time does not exclude, because
     nobody knows what it was: a list never lacks a result without a word.
     """
@@ -46,6 +49,7 @@ class Row:
     refusal: str | None = None
     model: str | None = None
     review: int = _UNKNOWN
+    created: int | None = None
 
 
 def row_of(record: Record, review: Review) -> Row:
@@ -61,6 +65,7 @@ def row_of(record: Record, review: Review) -> Row:
         refusal=None if refusal is None else refusal["code"],
         model=prediction["model"]["version"],
         review=_UNKNOWN if review.damaged else state,
+        created=listing.created(prediction),
     )
 
 
@@ -69,6 +74,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.members: list[str] = []  # ascending
+        self.strays: dict[str, str] = {}  # by id, the members that say another time than the record
         self._names: list[str] = []
         self._columns = {name: np.empty(0, dtype) for name, dtype in _COLUMNS.items()}
         self._codes: dict[str | None, int] = {None: 0}  # of models and of refusals
@@ -78,15 +84,20 @@ class Rows:
     def __len__(self) -> int:
         return len(self.members)
 
-    def models(self) -> list[str]:
-        """The versions of the models that have results."""
-        counts = np.bincount(self._columns["model"], minlength=len(self._codes))
+    def models(self, cutoff: int | None = None) -> list[str]:
+        """The versions of the models that have results; not counting those made at or before `cutoff`."""
+        models = self._columns["model"]
+        if cutoff is not None:
+            models = models[self._columns["created"] > cutoff]
+        counts = np.bincount(models, minlength=len(self._codes))
         return sorted(text for text, code in self._codes.items() if text is not None and counts[code])
 
     def set(self, rows: Iterable[Row]) -> None:
         """Add rows, or replace those with the same member."""
         new: dict[str, Row] = {}
         for row in rows:
+            if row.created is not None and row.created != listing.time_of(row.member):
+                self.strays[listing.id_of(row.member)] = row.member
             position = bisect_left(self.members, row.member)
             if position < len(self) and self.members[position] == row.member:
                 values = self._values(row)
@@ -113,7 +124,7 @@ class Rows:
 
     def _values(self, row: Row) -> dict[str, int]:
         return {
-            "created": listing.time_of(row.member),
+            "created": listing.time_of(row.member) if row.created is None else row.created,
             "rank": row.rank,
             "outcome": 0 if row.outcome is None else FILTERS.index(row.outcome),
             "refusal": self._codes.setdefault(row.refusal, len(self._codes)),
@@ -124,12 +135,21 @@ class Rows:
     def remove(self, members: Iterable[str]) -> None:
         """Remove the rows with these members; others are ignored."""
         places = ((bisect_left(self.members, member), member) for member in members)
+        gone = sorted({place for place, member in places if self.members[place : place + 1] == [member]})
+        if not gone:
+            return
         self._forget()
-        gone = sorted(place for place, member in places if self.members[place : place + 1] == [member])
+        kept = np.ones(len(self), bool)
+        kept[gone] = False
         for column in _COLUMNS:
-            self._columns[column] = np.delete(self._columns[column], gone)
-        for place in reversed(gone):
-            del self.members[place], self._names[place]
+            self._columns[column] = self._columns[column][kept]
+        for place in gone if self.strays else ():
+            self.strays.pop(listing.id_of(self.members[place]), None)
+        if len(gone) <= _FEW:
+            for place in reversed(gone):
+                del self.members[place], self._names[place]
+        else:
+            self.members, self._names = list(compress(self.members, kept)), list(compress(self._names, kept))
 
     def select(self, order: str, finding: str, filters: Filters, cutoff: int | None = None) -> Positions:
         """The positions of the rows in a list, in its order; without those made at or before `cutoff`."""
@@ -185,18 +205,18 @@ class Rows:
         tail = self.members[position]
         return tail if order == "time" else f"{self._columns['rank'][position]:010d}:{tail}"
 
+    def member_of(self, order: str, record: Record) -> str:
+        """The member of an intact record in the index of that order, as the rows have it."""
+        member, tail = listing.member(order, record.prediction), listing.member("time", record.prediction)
+        return member.removesuffix(tail) + self.strays.get(record.id, tail)
+
     def standing_before(self, order: str, chosen: Positions, member: str, including: bool = False) -> int:
         """How many of the chosen rows stand before a member of the order's index, or before and at it.
 
-        The member need not be there.
+        The member need not be there, and may be any text.
         """
-        rank, tail = member.split(":", 1) if order == "probability" else ("", member)
-        place = (bisect_left if including else bisect_right)(self.members, tail)
-        later = chosen >= place
-        if order == "probability":
-            ranks = self._columns["rank"][chosen]
-            later = (ranks > int(rank)) | ((ranks == int(rank)) & later)
-        return int(np.count_nonzero(later))
+        bisect = bisect_left if including else bisect_right
+        return len(chosen) - bisect(chosen[::-1], member, key=lambda position: self.member(order, position))
 
 
 def _microseconds(day: date) -> int:

@@ -15,7 +15,7 @@ from webapp.api.settings import StoreSettings
 from webapp.api.storage import listing, usage
 from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.connection import connect, wait
-from webapp.api.storage.erasure import Eraser, entries_of, queue_erasure
+from webapp.api.storage.erasure import Eraser
 from webapp.api.storage.errors import (
     ClockWrong,
     Damaged,
@@ -28,6 +28,7 @@ from webapp.api.storage.errors import (
 )
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.records import Record, Review, last_review, record_of, review_of
+from webapp.api.storage.result_parts import entries_of, queue_erasure
 from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import read_together, transact

@@ -13,10 +13,10 @@ import redis
 from model.schema import Invalid
 from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
-from webapp.api.storage.erasure import entries_of, queue_erasure
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record, review_of
+from webapp.api.storage.result_parts import entries_of, queue_erasure
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, Store
 from webapp.api.storage.transactions import transact
@@ -177,7 +177,7 @@ class StoreCopy(Store):
             lapsed = stored.record is not None and self.gives_way(stored.record)
             pipe.multi()
             if lapsed:
-                queue_erasure(pipe, item.id, entries_of(stored.record))
+                queue_erasure(pipe, item.id, entries_of(stored.record), announced=self._announces)
                 old, stored = Item(item.id, b"", None, ()), Verified()
             done = self._queue(pipe, item, new, old, stored, own)
             return done + Counter(back=erased and bool(done["added"] or done["reviews"]))

@@ -1,32 +1,57 @@
 """The rows of all results, kept up to date from Redis, which stays the only truth.
 
-Each use reads what changed since the last one: the stream of changes has the id of each result that was added or
-reviewed, and the index of all results has as many members as there are rows, or results were removed. A stream that
-does not go on where this process stopped reading (Redis lost its last writes, was replaced, or more has happened than
-the stream keeps) means that everything is read again. That, and the first reading, happens in a thread of its own.
+Each use reads what changed since the last one: the stream of changes names each result that was added, reviewed or
+removed, and the index of all results has as many members as there are rows, or something changed without a word. A
+stream that does not go on where this process stopped reading (Redis lost its last writes, was replaced, or more has
+happened than the stream keeps) means that nothing is known until everything is read again.
+
+Processes of an earlier version announce no change. So everything is also read again now and then, and whenever that is
+announced, while the rows stay in use: slowly, so that it takes a part of one core only.
 """
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import redis
 
 from webapp.api.storage import listing
-from webapp.api.storage.changes import CHANGES
-from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, redis_errors
+from webapp.api.storage.changes import CHANGES, SETTLED, Changes, announce_everything, settle
+from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.records import Record, Review
 from webapp.api.storage.rows import Row, Rows, row_of
 from webapp.api.storage.transactions import read_together
 
+log = logging.getLogger(__name__)
 _BATCH = 500  # results of one request to Redis
 _AT_ONCE = 1000  # changes that one use takes in
 _MEMBERS = 5000  # members of an index that are read with one command
 _LOCK_SECONDS = 3.0  # to wait for others, who may be waiting for Redis
+_AGAIN_SECONDS = 600.0  # between two readings of everything
+_RETRY_SECONDS = 10.0  # before it is read again after that failed
+_PAUSE = 3  # times as long as a batch took, while the rows are in use
 _INDEX = index_of("time", "all")
+
+
+@dataclass
+class _Reading:
+    """A reading of everything, in a thread of its own. `fault`: why it failed. `progress`: results read, and all."""
+
+    fault: type[StoreUnavailable] | None = None
+    message: str = ""
+    progress: tuple[int, int] = (0, 0)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end; raises NotRead, or the fault."""
+        if not self.done.wait(seconds):
+            raise NotRead(*self.progress)
+        if self.fault is not None:
+            raise self.fault(self.message)
 
 
 class Worklist:
@@ -41,62 +66,83 @@ class Worklist:
         self._redis = client
         self._open_record = open_record
         self._open_review = open_review
-        self._lock = threading.Lock()  # of the rows and the position
-        self._rows = Rows()
+        self._lock = threading.Lock()  # of what follows
+        self._rows: Rows | None = None  # None: nothing is known
         self._position: str | None = None  # in the stream: the last entry that was read, if there was any
-        self._reading: Future[None] | None = None
-        self._starting = threading.Lock()
-        self._progress = (0, 0)
+        self._stale = False  # it was announced that everything is to be read again
+        self._due = 0.0  # when everything is read again (monotonic seconds)
+        self._starting = threading.Lock()  # of the reading that runs
+        self._reading: _Reading | None = None
+        self._announced = False
+
+    def start(self) -> None:
+        """Begin to read everything, unless that is done."""
+        self._begin()
 
     @contextmanager
     def rows(self, wait: float, compare: bool = False) -> Iterator[Rows]:
         """All rows, up to date, which do not change within the block; `compare` them with the index in any case.
 
-        Raises NotRead if they are not read within `wait` seconds; StoreUnavailable.
+        Raises NotRead if they are not read within `wait` seconds; StoreUnavailable; Unlistable.
         """
-        try:
-            self._start().result(timeout=wait)
-        except TimeoutError:
-            raise NotRead(*self._progress) from None
-        except Exception:
-            self._reading = None  # it is tried again, and its error, which knows this frame, is not kept
-            raise
+        if self._rows is None and (reading := self._begin()) is not None:
+            reading.wait(wait)
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             raise StoreUnavailable("others wait for Redis")
         try:
-            if not (self._reading and self._reading.done() and self._follow(compare)):
-                self._start(again=True)
-                raise NotRead(*self._progress)
+            if self._rows is None or not self._follow(self._rows, compare):
+                self._rows = None
+                begun = self._begin()
+                raise NotRead(*(begun.progress if begun else (0, 0)))
+            if self._reading is None and (self._stale or time.monotonic() >= self._due):
+                self._stale = False
+                self._begin(again=True)
             yield self._rows
         finally:
             self._lock.release()
 
-    def _start(self, again: bool = False) -> Future[None]:
-        """The reading of everything: the one that runs, or that has succeeded unless `again`; otherwise a new one."""
+    def _begin(self, again: bool = False) -> _Reading | None:
+        """The reading that runs. If none does, and nothing is known or everything is read `again`, it begins now."""
         with self._starting:
-            reading = self._reading
-            if reading is None or (reading.done() and (again or reading.exception() is not None)):
-                self._progress = (0, 0)
-                self._reading = reading = Future()
-                threading.Thread(target=self._read_all, args=(reading,), daemon=True).start()
-            return reading
+            if self._reading is None and (again or self._rows is None):
+                self._reading = _Reading()
+                pause = _PAUSE if again else 0
+                threading.Thread(
+                    target=self._read_all, args=(self._reading, pause), name="worklist", daemon=True
+                ).start()
+            return self._reading
 
-    def _read_all(self, reading: Future[None]) -> None:
+    def _read_all(self, reading: _Reading, pause: float) -> None:
+        due = time.monotonic() + _RETRY_SECONDS
         try:
             with redis_errors():
-                position = self._last_change()  # before the rows are read: what changes meanwhile is read again
-                rows, members = Rows(), self._members()
-                self._progress = (0, len(members))
-                for start in range(0, len(members), _BATCH):
-                    rows.set(self._read_rows(members[start : start + _BATCH]))
-                    self._progress = (len(rows), len(members))
+                rows, position = self._everything(reading, pause)
             with self._lock:
                 self._rows, self._position = rows, position
-            reading.set_result(None)
+            due = time.monotonic() + _AGAIN_SECONDS
         except StoreUnavailable as error:
-            reading.set_exception(StoreUnavailable(str(error)))  # without its frames, which know this object
-        except BaseException as error:  # whoever waits gets it
-            reading.set_exception(error)
+            reading.fault, reading.message = StoreUnavailable, str(error)
+        except Exception as error:  # nothing of what is stored may reach the log
+            log.error("the results could not be read for the lists: %s", type(error).__name__)
+            reading.fault, reading.message = Unlistable, f"reading them failed ({type(error).__name__})"
+        finally:
+            with self._starting:
+                self._due, self._reading = due, None
+            reading.done.set()
+
+    def _everything(self, reading: _Reading, pause: float) -> tuple[Rows, str | None]:
+        """All rows, and the position in the stream before they were read: what changes meanwhile is read again."""
+        if not self._announced:
+            announce_everything(self._redis)
+            self._announced = True
+        position = self._last_change()
+        rows, members = Rows(), self._members()
+        for start in range(0, len(members), _BATCH):
+            reading.progress = (len(rows), len(members))
+            began = time.monotonic()
+            rows.set(self._read_rows(members[start : start + _BATCH]))
+            time.sleep(pause * (time.monotonic() - began))
+        return rows, position
 
     def _last_change(self) -> str | None:
         newest = self._redis.xrevrange(CHANGES, count=1)
@@ -109,7 +155,7 @@ class Worklist:
         while part := self._redis.zrevrangebylex(_INDEX, start, "-", 0, _MEMBERS):
             members += part
             start = b"(" + part[-1]
-        return [each.decode("ascii", "replace") for each in reversed(members)]
+        return [each.decode("latin-1") for each in reversed(members)]  # sorted as their bytes, whatever they are
 
     def _read_rows(self, members: Sequence[str]) -> list[Row]:
         """The rows of results in the index; a record that is damaged or not there is a damaged row.
@@ -142,11 +188,11 @@ class Worklist:
         except (Damaged, Missing):
             return None
 
-    def _follow(self, compare: bool) -> bool:
-        """Bring the rows up to date; False if everything must be read again."""
+    def _follow(self, rows: Rows, compare: bool) -> bool:
+        """Bring the rows up to date; False if everything must be read again first."""
         with redis_errors():
             while True:
-                entries, stored = self._changes()
+                entries, stored, settled = self._changes()
                 if self._position is None:
                     new = entries
                     if len(new) > _AT_ONCE:  # the stream may have lost its beginning
@@ -155,31 +201,39 @@ class Worklist:
                     return False
                 else:
                     new = entries[1:]
-                self._take_in(new)
+                if new:
+                    compare |= self._take_in(rows, Changes.of(new))
+                    self._position = new[-1][0].decode("ascii")
                 if len(new) < _AT_ONCE:
                     break
-            return self._compare() if compare or len(self._rows) != stored else True
+            if settled is None:
+                settle(self._redis)
+            return self._compare(rows) if compare or len(rows) != stored else True
 
     def _changes(self) -> list:
-        """The entries of the stream from where this process stopped reading, and how many results there are."""
+        """The stream from where this process stopped reading, the number of results, and whether nothing is owed."""
         start = self._position or "-"
-        return read_together(self._redis, lambda pipe: pipe.xrange(CHANGES, start, "+", _AT_ONCE + 1).zcard(_INDEX))
+        return read_together(
+            self._redis, lambda pipe: pipe.xrange(CHANGES, start, "+", _AT_ONCE + 1).zcard(_INDEX).get(SETTLED)
+        )
 
-    def _take_in(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        if not entries:
-            return
-        identifiers = list(dict.fromkeys(fields[b"id"].decode("ascii", "replace") for _, fields in entries))
-        read = self._read(identifiers)
-        self._rows.set(row_of(record, review) for record, review in read if record is not None)
-        self._position = entries[-1][0].decode("ascii")
+    def _take_in(self, rows: Rows, changes: Changes) -> bool:
+        """Take in what has changed; whether the rows must be compared with the index."""
+        self._stale |= changes.everything
+        rows.remove(changes.gone)  # what was stored again since is among the others
+        strays = [rows.strays[each] for each in changes.identifiers if each in rows.strays]
+        read = self._read([each for each in changes.identifiers if each not in rows.strays])
+        rows.set(row_of(record, review) for record, review in read if record is not None)
+        rows.set(self._read_rows(strays))
+        return bool(strays)
 
-    def _compare(self) -> bool:
+    def _compare(self, rows: Rows) -> bool:
         """Drop the rows of results that the index lacks, and read those that it has more; False if they are many."""
         members = self._members()
-        known, there = set(self._rows.members), set(members)
-        self._rows.remove(known - there)
+        known, there = set(rows.members), set(members)
+        rows.remove(known - there)
         new = sorted(there - known)
         if len(new) > _AT_ONCE:
             return False
-        self._rows.set(self._read_rows(new))
+        rows.set(self._read_rows(new))
         return True

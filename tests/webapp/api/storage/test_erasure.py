@@ -11,7 +11,7 @@ import pytest
 from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.storage import listing
-from webapp.api.storage.changes import CHANGES
+from webapp.api.storage.changes import CHANGES, SETTLED
 from webapp.api.storage.errors import CONTENDED, ClockWrong, FeedbackFull, Missing, StoreFull
 from webapp.api.storage.keys import index_of
 from webapp.api.storage.listing import Filters
@@ -29,7 +29,7 @@ DAY = 86400
 
 def keys(server: RedisServer) -> set[str]:
     """The keys of the store, without the ids of what was erased and of what has changed."""
-    return {key.decode() for key in server.client().keys("*")} - {ERASED, CHANGES}
+    return {key.decode() for key in server.client().keys("*")} - {ERASED, CHANGES, SETTLED}
 
 
 def complete(store: Store, *records: Record) -> None:

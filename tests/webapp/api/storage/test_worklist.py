@@ -201,7 +201,8 @@ def test_while_all_is_read_lists_without_filters_are_answered_and_others_say_so(
     other, goes_on = opened(redis_server), threading.Event()
     whole = other.lists._worklist._read_rows
     monkeypatch.setattr(other.lists._worklist, "_read_rows", lambda members: goes_on.wait(120) and whole(members))
-    monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.01)
+    for limit in ("_READ_SECONDS", "_SHORT_SECONDS"):
+        monkeypatch.setattr(f"webapp.api.storage.lists.{limit}", 0.01)
     page = other.lists.page("time", "all", None, 1)
     assert ([each.id for each in page.records], page.total, page.first) == ([record(2).id], 2, 1)
     second = other.lists.page("time", "all", page.next, 1)
@@ -244,7 +245,8 @@ def test_an_expired_result_is_in_no_list_although_it_is_not_erased_yet(store, mo
     if all_is_read:
         ready(store)
     else:
-        monkeypatch.setattr(store.lists._worklist, "_read_all", lambda _: None)
+        monkeypatch.setattr(store.lists._worklist, "_read_all", lambda *_: None)
+        monkeypatch.setattr("webapp.api.storage.lists._SHORT_SECONDS", 0.01)
     page = store.lists.page("time", "all", None, 10)
     assert ([each.id for each in page.records], page.damaged) == ([record(4).id, record(3).id], [])
     if all_is_read:

@@ -1,15 +1,20 @@
 """The list of a store with damage: what cannot be read is named as damaged in each list, and no list fails."""
 
 from datetime import date, timedelta
+from unittest.mock import Mock
 
 import pytest
 
-from tests.webapp.api.records import opened, put, ready, record
+from tests.webapp.api.records import opened, put, ready, record, walk
 from tests.webapp.servers import MAC_KEY
 from webapp.api.storage import listing
-from webapp.api.storage.errors import Damaged
+from webapp.api.storage.errors import Damaged, Unlistable
 from webapp.api.storage.listing import Filters
+from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, serialize
+
+FIRST = "pneumo:1:index:time:all"
 
 
 @pytest.mark.parametrize("order", listing.ORDERS)
@@ -101,3 +106,92 @@ def test_a_sealed_review_with_unexpected_content_is_damaged_and_fails_no_list(st
         (review,) = ready(opened(redis_server)).lists.page("time", "all", None, 10, filters).reviews
         assert review.damaged
     assert store.feedback(record(1).id) == ([], 1)
+
+
+def _with_entry(client, number: int, damage: bytes) -> bytes:
+    """Change the time in a result's entry of the index by time; the new entry."""
+    right = listing.member("time", record(number).prediction).encode()
+    client.zrem(FIRST, right)
+    client.zadd(FIRST, {damage + right[-33:]: 0})
+    return damage + right[-33:]
+
+
+@pytest.mark.parametrize("damage", [b"\xff1767225600x0200", b"00000000000000001", b"x"])
+@pytest.mark.parametrize("all_is_read", [True, False])
+def test_pages_go_on_after_a_damaged_entry(store, redis_server, monkeypatch, damage, all_is_read):
+    put(store, *(record(number) for number in range(1, 6)))
+    for number in (2, 4):
+        _with_entry(redis_server.client(), number, damage)
+    fresh = opened(redis_server)
+    if not all_is_read:
+        monkeypatch.setattr(fresh.lists._worklist, "_read_all", lambda *_: None)
+        monkeypatch.setattr("webapp.api.storage.lists._SHORT_SECONDS", 0.01)
+    for order in listing.ORDERS:
+        assert sorted(walk(fresh, order, "all", 1)) == [f"{number}.png" for number in range(1, 6)]
+    if all_is_read:
+        places = [fresh.lists.place(record(number), "time", "all") for number in range(1, 6)]
+        assert sorted(each.number for each in places) == [1, 2, 3, 4, 5]
+
+
+def test_a_review_of_a_result_with_a_damaged_entry_is_in_the_list(store, redis_server):
+    put(store, record(1), record(2), record(3))
+    _with_entry(redis_server.client(), 2, b"x")
+    fresh = ready(opened(redis_server))
+    store.add_feedback(record(2).id, {"label": "no pneumonia"})
+    assert fresh.lists.page("time", "all", None, 10, Filters(review="disagreement")).records == [record(2)]
+    page = fresh.lists.page("time", "all", None, 10, Filters(review="unread"))
+    assert (page.records, page.total) == ([record(3), record(1)], 2)
+    assert store.eraser.erase(record(2).id) == "erased"
+    put(store, record(2, millisecond=9))
+    assert [each.id for each in fresh.lists.page("time", "all", None, 10).records] == [
+        record(number).id for number in (2, 3, 1)
+    ]
+
+
+def test_a_lost_record_is_named_without_a_comparison_of_everything(store, redis_server, monkeypatch):
+    put(store, record(1), record(2))
+    fresh = ready(opened(redis_server))
+    redis_server.client().delete(f"pneumo:1:record:{record(1).id}")
+    monkeypatch.setattr(fresh.lists._worklist, "_compare", Mock(side_effect=AssertionError))
+    for filters in (Filters(), Filters(review="unread")):
+        page = fresh.lists.page("time", "all", None, 10, filters)
+        assert (page.records, page.damaged) == ([record(2)], [record(1).id])
+
+
+def test_a_damaged_entry_that_reads_as_old_hides_and_erases_nothing_and_is_replaced(redis_server):
+    now = 1767225600.0 + 86400
+    client = redis_server.client()
+    client.time = lambda: (int(now), 0)
+    store = ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now))
+    put(store, record(1), record(2))
+    damaged = _with_entry(client, 1, b"00000000000000001")
+    fresh = ready(ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now)))
+    for each in (ready(store), fresh):
+        assert each.lists.page("time", "all", None, 10).records == [record(2), record(1)]
+    assert store.eraser.erase_expired(10) == 0
+    assert client.zscore(FIRST, damaged) is None
+    for each in (store, fresh, ready(opened(redis_server))):
+        page = each.lists.page("time", "all", None, 10)
+        assert (page.records, page.total, page.damaged) == ([record(2), record(1)], 2, [])
+
+
+def test_a_damaged_record_is_not_erased_by_a_damaged_entry(redis_server):
+    now = 1767225600.0 + 86400
+    client = redis_server.client()
+    client.time = lambda: (int(now), 0)
+    store = ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now))
+    put(store, record(1))
+    client.append(f"pneumo:1:record:{record(1).id}", b"x")
+    _with_entry(client, 1, b"00000000000000001")
+    assert store.eraser.erase_expired(10) == 0
+    assert client.exists(f"pneumo:1:record:{record(1).id}")
+
+
+def test_an_error_that_nobody_foresaw_leaves_the_lists_of_the_index(store, redis_server, monkeypatch, caplog):
+    put(store, record(1), record(2))
+    fresh = opened(redis_server)
+    monkeypatch.setattr("webapp.api.storage.worklist.row_of", Mock(side_effect=KeyError("Meier.png")))
+    assert walk(fresh, "probability", "all", 1) == ["2.png", "1.png"]
+    with pytest.raises(Unlistable):
+        fresh.lists.page("time", "all", None, 10, Filters(review="unread"))
+    assert "KeyError" in caplog.text and "Meier" not in caplog.text
