@@ -12,7 +12,8 @@ API_WORKERS = 2  # of at most 600 MB each, beside Redis
 # Uploads that wait or run in a worker before further ones are refused: enough for 20 per second during a restart.
 MAX_PENDING = {"app": 48, "web": 48}
 MAX_READS = 32  # other requests of the page that wait for the API before further ones are refused
-THREADS = {"app": 64, "web": 96}  # more than wait at the same time: the others answer health probes
+MAX_THUMBNAILS = 48  # small pictures of lists that wait for it, beside those requests: four browsers send as many
+THREADS = {"app": 64, "web": 144}  # more than wait at the same time: the others answer health probes
 
 
 def files(desired: DesiredState, host: Host) -> tuple[Put, ...]:
@@ -65,6 +66,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         api_url=",".join(apis),
         api_socket=None,
         max_reads=MAX_READS,
+        max_thumbnails=MAX_THUMBNAILS,
         trusted_hosts=(*nginx.server_names(desired), host.address),
         code=f"{ROOT}/web/current",
         **shared,

@@ -68,7 +68,39 @@ def test_the_list_fits_and_is_dense_on_a_desk(stack: Stack, browser: Browser, up
         assert page.evaluate(CONTRAST) == []
         heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.getBoundingClientRect().height)")
         assert heights and (width < 1400 or max(heights) <= 46)
+    address = page.locator("tbody a.file").first.get_attribute("href").partition("?")[0]
+    for name, word in (("place", "thorax"), ("long", "x" * 120)):
+        page.goto(f"{stack.ui.url}{address}?q={word}&review=unread&order=probability")
+        shoot(page, f"worklist-{name}-{width}-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CONTRAST) == []
     context.close()
+
+
+def test_a_small_picture_that_does_not_load_says_so_without_scripts(stack: Stack, scriptless, uploaded, shoot):
+    page: Page = scriptless.new_page()
+    page.route("**/thumbnail.png", lambda route: route.abort())
+    page.goto(f"{stack.ui.url}/predictions?q=ward")
+    shoot(page, "worklist-no-thumbnails")
+    expect(page.get_by_alt_text("not loaded")).to_have_count(2)
+
+
+def test_a_small_picture_that_fails_before_the_script_runs_says_so(stack: Stack, watched: Watched, uploaded):
+    failed: list[str] = []
+
+    def fail(route) -> None:
+        failed.append(route.request.url)
+        route.abort()
+
+    def later(route) -> None:
+        while len(failed) < 2:
+            watched.page.wait_for_timeout(10)
+        route.continue_()
+
+    watched.page.route("**/thumbnail.png", fail)
+    watched.page.route("**/page.js*", later)
+    watched.page.goto(f"{stack.ui.url}/predictions?q=ward")
+    expect(watched.page.locator("span.thumbnail.failed")).to_have_text(["not loaded", "not loaded"])
 
 
 def test_a_small_picture_that_does_not_load_says_so(stack: Stack, watched: Watched, uploaded):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.hosts.service_files import MAX_READS
+from pneumoctl.hosts.service_files import MAX_THUMBNAILS
 from tests.templates.front import LOGIN, Front, Host, Upstream, nginx, written
 from webapp.ui.guard import HEADERS
 
@@ -156,7 +156,7 @@ def test_concurrent_requests_are_limited(front: Front) -> None:
     assert b"\r\nRetry-After: 1\r\n" in refused
 
 
-def test_two_people_who_open_a_list_do_not_use_up_the_reads_of_the_page(front: Front) -> None:
+def test_four_people_who_open_a_list_do_not_use_up_its_places_on_the_page(front: Front) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
@@ -169,7 +169,7 @@ def test_two_people_who_open_a_list_do_not_use_up_the_reads_of_the_page(front: F
         length, kind = struct.unpack(">3sB5x", received.read(9))
         settings = dict(struct.iter_unpack(">HI", received.read(int.from_bytes(length, "big"))))
     streams = settings[3]  # SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113)
-    assert (kind, 2 * streams <= MAX_READS) == (4, True)
+    assert (kind, 4 * streams <= MAX_THUMBNAILS) == (4, True)
 
 
 def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:

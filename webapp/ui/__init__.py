@@ -7,7 +7,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from model.serving import words
-from webapp import requests
+from webapp import access_log, requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
 from webapp.ui import errors, guard
@@ -40,6 +40,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.extensions["pneumo"] = Backend(ApiClient(api), ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
     requests.register(app, metrics.requests.answered)
     guard.install(app)
+    access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)
     return app

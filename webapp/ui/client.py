@@ -54,7 +54,12 @@ class ApiClient:
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
         """The picture "image.png", "thumbnail.png" or "heatmap.png" of a prediction."""
-        content = self._transport.request("GET", f"/v1/predictions/{identifier}/{name}", request_id).data
+        path = f"/v1/predictions/{identifier}/{name}"
+        small = name == "thumbnail.png"
+        answer = (
+            self._transport.thumbnail(path, request_id) if small else self._transport.request("GET", path, request_id)
+        )
+        content = answer.data
         if not content.startswith(_PNG_SIGNATURE):
             raise _invalid_response()
         return content

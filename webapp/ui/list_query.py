@@ -26,6 +26,7 @@ REVIEWS = {
 _REVIEW_WORDS = {"disagreement": "review contradicts the model"}
 REFUSALS = {"": "any reason", **{code: code.replace("_", " ") for code in get_args(RefusalCode)}}
 MAX_TEXT = 120  # characters; the API takes no more
+_MAX_WORDS = 8  # nor more words
 _MAX_VERSION = 100
 _DEFAULTS = {"order": "time", "finding": "all", "review": "all"}  # those of the others are empty
 NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review")
@@ -50,6 +51,8 @@ class ListQuery:
             "to": _day("to"),
             "review": _choice("review", REVIEWS),
         }
+        if len(values["q"].split()) > _MAX_WORDS:
+            raise BadRequest(f"The file name to look for has at most {_MAX_WORDS} words.")
         return cls({name: value for name, value in values.items() if value != _DEFAULTS.get(name, "")})
 
     def get(self, name: str) -> str:

@@ -8,11 +8,15 @@ from webapp.environment import Environment
 
 @dataclass(frozen=True)
 class ApiLimits:
-    """How long the page waits for the API (seconds), and how many requests that are no upload wait at the same time."""
+    """How long the page waits for the API (seconds), and how many requests that are no upload wait at the same time.
+
+    max_thumbnails: how many small pictures, beside the other requests.
+    """
 
     upload_seconds: float = 60.0
     read_seconds: float = 3.0
     max_reads: int = 32
+    max_thumbnails: int = 48
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class UiSettings:
         TRUSTED_HOSTS: host names by which people reach the page, separated by commas.
         API_TIMEOUT: how long the page waits for the API's whole response to an upload.
         API_READ_TIMEOUT: how long it waits for the whole response to any other request.
-        MAX_READS: such requests that wait for the API at the same time. The server needs more threads than this and
-        MAX_PENDING together, so that it can still answer health probes and reject further requests.
+        MAX_READS: such requests that wait for the API at the same time, except the small pictures of lists.
+        MAX_THUMBNAILS: small pictures that wait. The server needs more threads than MAX_PENDING, MAX_READS and this
+        together, so that it can still answer health probes and reject further requests.
         """
         api_socket = environment.text("API_SOCKET", "")
         return cls(
@@ -52,6 +57,7 @@ class UiSettings:
                 upload_seconds=environment.number("API_TIMEOUT", 60.0, 0.1, 600.0),
                 read_seconds=environment.number("API_READ_TIMEOUT", 3.0, 0.1, 600.0),
                 max_reads=environment.number("MAX_READS", 32, 1, 1024),
+                max_thumbnails=environment.number("MAX_THUMBNAILS", 48, 1, 1024),
             ),
             api_socket=Path(api_socket) if api_socket else None,
         )

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from webapp.ui.settings import ApiLimits
 
 _CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
 _MAX_PROBES = 4  # readiness probes that wait for the API at the same time
+_THUMBNAILS = 8  # small pictures for which it asks the API at the same time
 _CHUNK = 64 * 1024  # bytes
 _NO_ANSWER = "The assessment service does not answer"
 _TOO_LONG = "The assessment service took too long"
@@ -41,14 +42,20 @@ _TITLES = {  # of the statuses that are passed on to the browser; all others bec
 
 
 class ApiError(Exception):
-    """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser."""
+    """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser.
 
-    def __init__(self, status: int, title: str, detail: str, retry_after: str | None = None) -> None:
+    code: that of the API's own error, if it was one.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str, retry_after: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title
         self.detail = detail
         self.retry_after = retry_after
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class Transport:
         self._token = token
         self._limits = limits
         self._reads = ConcurrencyLimit(limits.max_reads, retry_after=2)
+        self._thumbnails = ConcurrencyLimit(limits.max_thumbnails, retry_after=2)
+        self._few_thumbnails = ConcurrencyLimit(_THUMBNAILS, retry_after=2)
         self._probes = ConcurrencyLimit(_MAX_PROBES, retry_after=2)
         self._report_failure = report_failure
         pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
@@ -101,6 +110,10 @@ class Transport:
         """
         return self._bounded(self._reads, method, path, request_id, may_repeat, **options)
 
+    def thumbnail(self, path: str, request_id: str) -> Answer:
+        """GET a small picture. A list has many: they wait for one another, and take no place of the other reads."""
+        return self._bounded(self._thumbnails, "GET", path, request_id, queue=self._few_thumbnails)
+
     def probe(self, path: str, request_id: str) -> Answer:
         """GET the API's own state; the reads of people take no place of it."""
         return self._bounded(self._probes, "GET", path, request_id)
@@ -115,8 +128,16 @@ class Transport:
             _SHARED.reset(token)
 
     def _bounded(
-        self, places: ConcurrencyLimit, method: str, path: str, request_id: str, may_repeat: bool = True, **options: Any
+        self,
+        places: ConcurrencyLimit,
+        method: str,
+        path: str,
+        request_id: str,
+        may_repeat: bool = True,
+        queue: ConcurrencyLimit | None = None,
+        **options: Any,
     ) -> Answer:
+        """Send a request that takes one of the `places`, and waits for one in the `queue`, if there is any."""
         deadline = min(time.monotonic() + self._limits.read_seconds, _SHARED.get())
         if time.monotonic() >= deadline:  # the API was not even asked
             raise ApiError(504, _TOO_LONG, "The API did not respond in time.")
@@ -128,7 +149,7 @@ class Transport:
             return urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, seconds), total=seconds)
 
         try:
-            with places.slot():
+            with places.slot(), queue.slot(deadline - time.monotonic()) if queue else nullcontext():
                 return self._send(method, path, request_id, remaining, may_repeat, **options)
         except Busy as error:
             detail = "Too many requests wait for its answer. Try again in a moment."
@@ -210,9 +231,10 @@ def _open_outcome(method: str, path: str) -> str:
 def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
     """The error for a response with an error status, with the API's own detail if it has one."""
     try:
-        detail = str(json.loads(body)["detail"])
-    except (ValueError, TypeError, KeyError):
-        detail = f"It answered with status {status}."
+        problem = json.loads(body)
+        detail, code = str(problem["detail"]), str(problem.get("code"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        detail, code = f"It answered with status {status}.", None
     if status not in _TITLES:
         return ApiError(502, "The assessment service failed", detail)
-    return ApiError(status, _TITLES[status], detail, retry_after)
+    return ApiError(status, _TITLES[status], detail, retry_after, code)

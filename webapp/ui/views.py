@@ -186,26 +186,28 @@ def feedback(identifier: str) -> Response:
 @pages.get(_PATH + "/erase")
 def confirm_erasure(identifier: str) -> Response:
     """Ask before a result is erased; also one whose record is damaged."""
+    query = ListQuery.read()
     try:
         name = backend().api.show(identifier, g.request_id)["file"]
     except ApiError as error:
         if error.status in (404, 503, 504):
             raise
         name = None
-    return _page("erase.html", identifier=identifier, name=name)
+    return _page("erase.html", identifier=identifier, name=name, query=query)
 
 
 @pages.post(_PATH + "/erase")
 def erase(identifier: str) -> Response:
     """Erase a result, then redirect, so that a reload does not ask again."""
+    query = ListQuery.read()  # before anything is erased
     backend().api.erase(identifier, g.request_id)
-    return redirect(url_for("pages.erased"), 303)
+    return redirect(url_for("pages.erased", **query.fields), 303)
 
 
 @pages.get("/erased")
 def erased() -> Response:
     """Say that a result was erased."""
-    return _page("erased.html")
+    return _page("erased.html", query=ListQuery.read())
 
 
 @pages.get("/livez")

@@ -27,7 +27,9 @@ PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
 UI_PENDING = MAX_PENDING // 2
 UI_READS = 32  # other requests of the page that wait for the API; more are answered with 503
-THREADS = {"api": MAX_PENDING + 8, "ui": UI_PENDING + UI_READS + 8}  # 8 answer health probes while all others wait
+UI_THUMBNAILS = 48  # small pictures of lists that wait for it, beside those requests
+# 8 answer health probes while all others wait.
+THREADS = {"api": MAX_PENDING + 8, "ui": UI_PENDING + UI_READS + UI_THUMBNAILS + 8}
 STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
 
 
@@ -185,6 +187,7 @@ def _ui(desired: LocalDesiredState) -> Step:
             max_upload_mb=desired.settings.max_upload_mb,
             max_pending=UI_PENDING,
             max_reads=UI_READS,
+            max_thumbnails=UI_THUMBNAILS,
             trusted_hosts=("127.0.0.1", "localhost"),
             code=desired.code,
         ),

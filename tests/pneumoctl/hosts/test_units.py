@@ -101,6 +101,7 @@ def environment(name: str) -> str:
             api_url="http://10.0.0.7:5000,http://10.0.0.8:5000",
             api_socket=None,
             max_reads=32,
+            max_thumbnails=48,
             trusted_hosts=("a", "b"),
             **shared,
         )

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.predictions import FINDING
 from tests.webapp.servers import free_port
+from webapp.ui import transport
 from webapp.ui.client import ApiClient
 from webapp.ui.settings import ApiLimits
 from webapp.ui.transport import ApiError, Transport
@@ -87,6 +89,18 @@ def test_error_statuses_are_translated(fake_api, status, shown):
 def test_an_error_without_a_document(fake_api, body):
     fake_api.status, fake_api.body = 503, body
     assert failure(lambda: client(fake_api.url).ready(REQUEST)).status == 503
+
+
+def test_small_pictures_wait_for_one_another_and_take_no_place_of_other_reads(fake_api):
+    fake_api.body, fake_api.kind, fake_api.delay = b"\x89PNG\r\n\x1a\n", "image/png", 0.5
+    limits = ApiLimits(20, 20, max_reads=2, max_thumbnails=transport._THUMBNAILS + 4)
+    api = ApiClient(Transport([fake_api.url], "a-token-of-tests-only", limits))
+    with ThreadPoolExecutor(30) as pool:
+        small = [pool.submit(api.png, f"{number:032x}", "thumbnail.png", REQUEST) for number in range(30)]
+        wait(small, return_when=FIRST_COMPLETED)  # the first ones are refused: their places are taken
+        assert api.png("0" * 32, "image.png", REQUEST)
+    refused = [each.exception() for each in small if each.exception()]
+    assert {each.status for each in refused} == {503} and 1 <= len(refused) <= 30 - limits.max_thumbnails
 
 
 def test_an_unreachable_api_is_an_error():

@@ -2,12 +2,14 @@
 
 import json
 import re
+from unittest.mock import Mock
 
 import pytest
 
 from tests.predictions import FINDING
 from tests.webapp.ui.pages import error_page, send, visible
 from tests.webapp.ui.test_responses import ENTRY, PAGE
+from webapp.api.storage.errors import NotRead, StoreUnavailable
 
 UNKNOWN = "0" * 32
 
@@ -74,7 +76,18 @@ def test_the_form_keeps_what_was_chosen(page, ids):
 
 
 @pytest.mark.parametrize(
-    "query", ["finding=x", "order=x", "review=x", "refusal=x", "q=" + "x" * 121, "from=x", "to=20260101", "cursor=x"]
+    "query",
+    [
+        "finding=x",
+        "order=x",
+        "review=x",
+        "refusal=x",
+        "q=" + "x" * 121,
+        "q=" + "x+" * 9,
+        "from=x",
+        "to=20260101",
+        "cursor=x",
+    ],
 )
 def test_a_list_that_does_not_exist_is_an_error(page, query):
     error_page(page.get(f"/predictions?{query}"), 400)
@@ -98,7 +111,9 @@ def test_a_damaged_review_is_an_error_in_the_list(page, ids, redis_server):
 
 def test_a_row_has_a_small_picture_or_says_that_there_is_none(page, ids):
     text = visible(page.get("/predictions"))
-    pictures = re.findall(r'<img class="thumbnail" src="([^"]*)" alt="" width="40" height="40" loading="lazy"', text)
+    pictures = re.findall(
+        r'<img class="thumbnail" src="([^"]*)" alt="not loaded" width="40" height="40" loading="lazy"', text
+    )
     assert len(pictures) == 3 and text.count('<span class="thumbnail">no picture</span>') == 1
     answer = page.get(pictures[0])
     assert (answer.mimetype, answer.headers["Cache-Control"]) == ("image/png", "private, max-age=600")
@@ -111,7 +126,8 @@ def test_from_one_result_to_the_next_in_the_order_of_the_list(page, ids):
     listed = page.get("/predictions?finding=pneumonia&q=png&order=probability")
     order = names(listed)
     answer = page.get(re.search(r'class="file" title="[^"]*" href="([^"]*)"', visible(listed))[1].replace("&amp;", "&"))
-    assert "<strong>1</strong> of 2" in visible(answer) and link(answer, "Previous") is None
+    assert "<strong>1</strong> of 2" in visible(answer)
+    assert (link(answer, "Previous"), link(answer, "First")) == (None, None)
     assert "signs of pneumonia, “png” in the file name; most suspicious first" in visible(answer)
     answer = page.get(link(answer, "Next"))
     assert f'<h1 class="file">{order[1]}</h1>' in visible(answer)
@@ -131,17 +147,25 @@ def test_a_review_keeps_the_place_in_a_list_that_no_longer_has_the_result(page, 
 
 
 def test_without_its_place_a_result_is_shown_and_the_reason_told(page, ids, monkeypatch):
-    monkeypatch.setattr("webapp.api.storage.lists._READ_SECONDS", 0.0)
-    monkeypatch.setattr("webapp.api.storage.worklist.Worklist.rows", lambda *_: _not_read())
-    text = visible(page.get(f"/predictions/{ids['b 1.png']}"))
-    assert "Error: the place in the list is not known." in text and "is being read" in text
-    assert "Signs of pneumonia found by the model" in text
+    for error, role, words in (
+        (NotRead(1, 2), "status", "Place in the list: not known yet. The list is being read: 1 of 2 results so far"),
+        (StoreUnavailable("x"), "alert", "Error: the place in the list is not known."),
+    ):
+        monkeypatch.setattr("webapp.api.storage.worklist.Worklist.rows", Mock(side_effect=error))
+        text = visible(page.get(f"/predictions/{ids['b 1.png']}"))
+        assert re.search(rf'class="where[ a-z]*" role="{role}">{words}', text)
+        assert text.count("Error") == (role == "alert")
+        assert "Signs of pneumonia found by the model" in text
 
 
-def _not_read():
-    from webapp.api.storage.errors import NotRead
-
-    raise NotRead(1, 2)
+def test_whoever_erases_a_result_comes_back_to_the_list(page, ids):
+    here = f"/predictions/{ids['b 1.png']}"
+    answer = page.get(f"{here}?q=png&order=probability")
+    answer = page.get(link(answer, "Erase this result"))
+    assert link(answer, "Keep it") == f"{here}?order=probability&q=png"
+    action = re.search(r'action="([^"]*/erase[^"]*)"', visible(answer))[1].replace("&amp;", "&")
+    answer = page.get(page.post(action).location)
+    assert link(answer, "Back to the list") == "/predictions?order=probability&q=png"
 
 
 def test_an_api_of_an_earlier_version_is_asked_for_no_filter(page_of_fake_api, fake_api):

@@ -108,12 +108,13 @@ function prepare() {
   });
   document.querySelectorAll("img[data-thumbnail]:not([data-ready])").forEach((image) => {
     image.dataset.ready = "";
-    image.addEventListener("error", () => {
+    const failed = () => {
       const note = document.createElement("span");
       note.className = "thumbnail failed";
       note.textContent = "not loaded";
       image.closest("[aria-hidden]").replaceWith(note); // outside of what is hidden from screen readers
-    });
+    };
+    if (image.complete && image.naturalWidth === 0) { failed(); } else { image.addEventListener("error", failed); }
   });
   document.querySelectorAll("img[data-picture]:not([data-ready])").forEach((image) => {
     image.dataset.ready = "";
