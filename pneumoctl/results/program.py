@@ -20,6 +20,7 @@ _STORAGE = (
         "keys",
         "listing",
         "records",
+        "result_parts",
         "retention",
         "seal",
         "store",

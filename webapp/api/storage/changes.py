@@ -34,7 +34,10 @@ def announce_removal(pipe: redis.client.Pipeline, member: bytes) -> None:
 def announce_everything(client: redis.Redis) -> None:
     """Announce that everything is to be read again, now or once there is memory for it."""
     try:
-        _add(client, {"all": ""})
+        with client.pipeline() as pipe:
+            _add(pipe, {"all": ""})
+            pipe.set(SETTLED, "1")
+            pipe.execute()
     except redis.OutOfMemoryError:
         owe(client)
 

@@ -104,13 +104,20 @@ class Eraser:
         return seconds + microseconds / 1e6
 
     def erase_expired(self, limit: int) -> int:
-        """Look at `limit` index entries that have expired and erase their results; returns how many were erased."""
+        """Look at index entries that have expired, `limit` at a time until results are erased; how many were."""
         cutoff = self.cutoff
         if cutoff is None:
             return 0
+        start = f"({cutoff + 1:017d}".encode()
+        while members := self._listed_before(start, limit):
+            if erased := sum(self._erase_listed(member, cutoff) for member in members):
+                return erased
+            start = b"(" + members[-1]  # some stay: they must not keep the older ones from being looked at
+        return 0
+
+    def _listed_before(self, start: bytes, limit: int) -> list[bytes]:
         with redis_errors():
-            members = self._redis.zrevrangebylex(index_of(*FIRST), f"({cutoff + 1:017d}", "-", 0, limit)
-        return sum(self._erase_listed(member, cutoff) for member in members)
+            return self._redis.zrevrangebylex(index_of(*FIRST), start, b"-", 0, limit)
 
     def _erase_listed(self, member: bytes, cutoff: int) -> bool:
         """Erase the result of an index entry that reads as expired, unless its record says that it has not.
@@ -175,20 +182,24 @@ class Eraser:
         return 0 if cutoff is None else sum(self._erase_unlisted(each, cutoff) for each in self._stored_ids())
 
     def _stored_ids(self) -> Iterator[str]:
-        """The ids of all that has a record, a picture or reviews, unordered; some more than once."""
+        """The ids of all that has a record, a picture or reviews, unordered."""
+        seen: set[str] = set()
         for part in ("record", "image", "feedback"):
             with redis_errors():
                 for name in self._redis.scan_iter(match=key_of(part, "*"), count=500):
-                    yield name.decode("ascii", "replace").rpartition(":")[2]
+                    identifier = name.decode("ascii", "replace").rpartition(":")[2]
+                    if identifier not in seen:
+                        seen.add(identifier)
+                        yield identifier
 
     def _erase_unlisted(self, identifier: str, cutoff: int) -> bool:
         def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> bool:
             sealed = pipe.get(key_of("record", identifier))
-            expired = self._has_expired(identifier, sealed, cutoff)
-            if expired is False:
+            if sealed is not None and not self._is_over(identifier, sealed, cutoff):
                 return False
+            expired = self._has_expired(identifier, sealed, cutoff)
             entries = self._entries(pipe, identifier, sealed)
-            if expired is None and (entries or (sealed is not None and not self._is_over(identifier, sealed, cutoff))):
+            if expired is None and entries:
                 return False  # an index lists it: it expires with its entry
             if begin:
                 begin()

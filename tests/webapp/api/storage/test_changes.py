@@ -57,6 +57,15 @@ def test_a_process_that_starts_makes_all_others_read_what_was_not_announced(stor
     eventually(lambda: unread(store) == ["1.png"])
 
 
+def test_a_process_that_starts_reads_everything_once(redis_server, monkeypatch):
+    put(opened(redis_server), record(1))
+    only, readings, whole = opened(redis_server), [], Worklist._everything
+    monkeypatch.setattr(Worklist, "_everything", lambda *each: readings.append(1) or whole(*each))
+    for _ in range(3):
+        assert unread(only) == ["1.png"]
+    assert readings == [1]
+
+
 def test_what_is_never_announced_is_read_after_a_while(store, redis_server):
     put(store, record(1), record(2))
     ready(store)

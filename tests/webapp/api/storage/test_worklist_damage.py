@@ -10,8 +10,6 @@ from tests.webapp.servers import MAC_KEY
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, Unlistable
 from webapp.api.storage.listing import Filters
-from webapp.api.storage.lists import ListedStore
-from webapp.api.storage.retention import Retention
 from webapp.api.storage.seal import Seal, serialize
 
 FIRST = "pneumo:1:index:time:all"
@@ -156,35 +154,6 @@ def test_a_lost_record_is_named_without_a_comparison_of_everything(store, redis_
     for filters in (Filters(), Filters(review="unread")):
         page = fresh.lists.page("time", "all", None, 10, filters)
         assert (page.records, page.damaged) == ([record(2)], [record(1).id])
-
-
-def test_a_damaged_entry_that_reads_as_old_hides_and_erases_nothing_and_is_replaced(redis_server):
-    now = 1767225600.0 + 86400
-    client = redis_server.client()
-    client.time = lambda: (int(now), 0)
-    store = ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now))
-    put(store, record(1), record(2))
-    damaged = _with_entry(client, 1, b"00000000000000001")
-    fresh = ready(ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now)))
-    for each in (ready(store), fresh):
-        assert each.lists.page("time", "all", None, 10).records == [record(2), record(1)]
-    assert store.eraser.erase_expired(10) == 0
-    assert client.zscore(FIRST, damaged) is None
-    for each in (store, fresh, ready(opened(redis_server))):
-        page = each.lists.page("time", "all", None, 10)
-        assert (page.records, page.total, page.damaged) == ([record(2), record(1)], 2, [])
-
-
-def test_a_damaged_record_is_not_erased_by_a_damaged_entry(redis_server):
-    now = 1767225600.0 + 86400
-    client = redis_server.client()
-    client.time = lambda: (int(now), 0)
-    store = ListedStore(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: now, lambda: now))
-    put(store, record(1))
-    client.append(f"pneumo:1:record:{record(1).id}", b"x")
-    _with_entry(client, 1, b"00000000000000001")
-    assert store.eraser.erase_expired(10) == 0
-    assert client.exists(f"pneumo:1:record:{record(1).id}")
 
 
 def test_an_error_that_nobody_foresaw_leaves_the_lists_of_the_index(store, redis_server, monkeypatch, caplog):
