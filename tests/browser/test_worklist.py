@@ -69,8 +69,8 @@ def test_the_list_fits_and_is_dense_on_a_desk(stack: Stack, browser: Browser, up
         heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.getBoundingClientRect().height)")
         assert heights and (width < 1400 or max(heights) <= 46)
     address = page.locator("tbody a.file").first.get_attribute("href").partition("?")[0]
-    for name, word in (("place", "thorax"), ("long", "x" * 120)):
-        page.goto(f"{stack.ui.url}{address}?q={word}&review=unread&order=probability")
+    for name, path, word in (("place", "", "thorax"), ("long", "", "x" * 120), ("erase", "/erase", "x" * 120)):
+        page.goto(f"{stack.ui.url}{address}{path}?q={word}&review=unread&order=probability")
         shoot(page, f"worklist-{name}-{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CONTRAST) == []

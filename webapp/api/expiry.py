@@ -10,6 +10,7 @@ log = logging.getLogger(__name__)
 _BATCH = 100  # results
 _POLL_SECONDS = 10.0  # between two looks for expired results, and before the first
 _SCAN_SECONDS = 86400.0  # between two looks at every record: an index entry may have been lost
+_RETRY_SECONDS = 3600.0  # before such a look is begun again after it failed
 
 
 def start(services: Services) -> threading.Event:
@@ -27,8 +28,10 @@ def _run(services: Services, ended: threading.Event) -> None:
             while not ended.is_set() and (number := services.store.eraser.erase_expired(_BATCH)):
                 services.metrics.erased("expired", number)
             if time.monotonic() >= next_scan:
-                next_scan = time.monotonic() + _SCAN_SECONDS
+                next_scan = time.monotonic() + _RETRY_SECONDS
                 services.metrics.erased("expired", services.store.eraser.erase_unlisted())
+                next_scan = time.monotonic() + _SCAN_SECONDS
+            logged = ""
         except Exception as error:  # nothing may end this thread: it would go unnoticed
             reason = f"{type(error).__name__}: {error}"
             if reason != logged:  # a clock that is wrong stays wrong for long

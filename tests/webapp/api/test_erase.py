@@ -1,11 +1,13 @@
 """Results are erased through the API, and expired ones by the API itself."""
 
+import threading
 import time
 
 from tests.webapp.api.answers import problem
 from tests.webapp.api.records import put, record, settings
 from tests.webapp.conftest import Caller
 from webapp import api
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.store import Store
 
 
@@ -66,4 +68,21 @@ def test_the_api_erases_what_has_expired_by_itself(config, own_redis, clear_pict
         time.sleep(0.02)
     (document,) = caller.sent((clear_picture, "a.png"))  # made now: it stays
     assert caller.get(f"/v1/predictions/{document['id']}").get_json() == document
+    app.extensions["expiry"].set()
+
+
+def test_a_look_at_every_record_that_failed_is_begun_again(config, monkeypatch):
+    monkeypatch.setattr("webapp.api.expiry._POLL_SECONDS", 0.001)
+    monkeypatch.setattr("webapp.api.expiry._RETRY_SECONDS", 0.0)
+    looks, ended = iter((StoreUnavailable("away"), StoreUnavailable("away"), 0)), threading.Event()
+
+    def look(_) -> int:
+        if isinstance(found := next(looks), Exception):
+            raise found
+        ended.set()
+        return found
+
+    monkeypatch.setattr("webapp.api.storage.erasure.Eraser.erase_unlisted", look)
+    app = api.create_app({**config, "RETENTION_DAYS": "1"})
+    assert ended.wait(60)
     app.extensions["expiry"].set()

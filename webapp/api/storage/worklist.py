@@ -28,6 +28,7 @@ from webapp.api.storage.transactions import read_together
 
 log = logging.getLogger(__name__)
 _BATCH = 500  # results of one request to Redis
+_SMALL_BATCH = 50  # while the rows are in use: requests wait no longer than for this
 _AT_ONCE = 1000  # changes that one use takes in
 _MEMBERS = 5000  # members of an index that are read with one command
 _LOCK_SECONDS = 3.0  # to wait for others, who may be waiting for Redis
@@ -137,10 +138,11 @@ class Worklist:
             self._announced = True
         position = self._last_change()
         rows, members = Rows(), self._members()
-        for start in range(0, len(members), _BATCH):
+        batch = _SMALL_BATCH if pause else _BATCH
+        for start in range(0, len(members), batch):
             reading.progress = (len(rows), len(members))
             began = time.monotonic()
-            rows.set(self._read_rows(members[start : start + _BATCH]))
+            rows.set(self._read_rows(members[start : start + batch]))
             time.sleep(pause * (time.monotonic() - began))
         return rows, position
 
