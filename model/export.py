@@ -113,8 +113,8 @@ def _export_calibrated(
 ) -> tuple[float, float]:
     """Write the networks with the offset of the calibration into `work`; returns (temperature, offset).
 
-    copies: shifted ones of the validation films. Calibrated on the films themselves the probabilities are too certain
-    for films of other hospitals.
+    copies: shifted ones of the validation films. Calibrated on the films themselves, which resemble those of the
+    training, the probabilities would be too certain for cut or differently exposed films.
     """
     progress("calibrating on the shifted copies")
     pixels, labels = copies
