@@ -19,7 +19,9 @@ STATED = (  # by a bundle, shown as they are
     "calibration",
     "data",
     "metrics",
+    "shifted",
     "settings",
+    "recipe",
     "code_version",
     "files",
 )

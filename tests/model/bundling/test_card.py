@@ -100,6 +100,12 @@ def test_a_card_says_which_films_thresholds_and_calibration_come_from(manifest: 
     assert text.count(copies) == 2 and text.count(refused) == 1
 
 
+def test_the_checklist_names_shifted_copies_if_they_were_measured(manifest: dict[str, Any]) -> None:
+    words = "Shifted copies: see Operating point and calibration."
+    assert words not in claim_checklist.text(manifest)
+    assert words in claim_checklist.text({**manifest, "shifted": {}})
+
+
 def test_a_card_speaks_of_other_thresholds_only_if_there_are_any(manifest: dict[str, Any]) -> None:
     others = "The other thresholds in the table below were chosen on the same films."
     points = manifest["operating_points"]
