@@ -36,7 +36,7 @@ down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
 ## make test                     every behaviour once: 18 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
-## make test SHUFFLE=7           the same in another order: no test may rely on another
+## make test SHUFFLE=reverse     the same in the opposite order, or shuffled by a seed: no test may rely on another
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
 	@echo "the tests run in $(words $(PARTS)) parts, three beside each other; each is shown when it has ended"

@@ -94,7 +94,7 @@ def _build_manifest(
     else:
         temperature, offset = trained_networks.keep_networks(model, base, work)
     manifest = _describe(model, settings, dataset, name, origin)
-    calibrated_on = thresholds.SHIFTED if base is None else base.manifest["calibration"]["chosen_on"]
+    calibrated_on = thresholds.SHIFTED if base is None else base.manifest["calibration"].get("chosen_on", "validation")
     manifest |= {"temperature": temperature, "calibration": {"chosen_on": calibrated_on, "offset": offset}}
     manifest |= trained_networks.lineage(base, test)
     progress("fitting the refusal on the training part and on altered copies of it")
@@ -113,8 +113,8 @@ def _export_calibrated(
 ) -> tuple[float, float]:
     """Write the networks with the offset of the calibration into `work`; returns (temperature, offset).
 
-    copies: shifted ones of the validation films. Calibrated on the films themselves the probabilities are too certain
-    for films of other hospitals.
+    copies: shifted ones of the validation films. Calibrated on the films themselves, which resemble those of the
+    training, the probabilities would be too certain for cut or differently exposed films.
     """
     progress("calibrating on the shifted copies")
     pixels, labels = copies
@@ -161,6 +161,7 @@ def _describe(
         },
         # The name alone: the path of a weights file belongs to one machine.
         "settings": {**settings.to_dict(), "weights": Path(settings.weights).name},
+        "recipe": origin.recipe,
         "code_version": code_version(),
         "intended_use": card.intended_use(stated),
     }

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 NO_GPU, NO_DATA = 5, 6
 GPU_CHECK_S = 120.0
 UPLOAD_S = 80.0  # the unit allows 90
-WHY = {0: "done", train.COLLAPSED: "collapsed", NO_GPU: "no gpu"}
+WHY = {0: "done", train.COLLAPSED: "collapsed", train.NOT_RESUMABLE: "not resumable", NO_GPU: "no gpu"}
 
 
 class StopRequested(BaseException):

@@ -20,12 +20,12 @@ from model.training.observer import Observer
 from model.training.reporter import Reporter
 
 log = logging.getLogger(__name__)
-DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3
-_EXPLAINED = (DataError, SettingsError, CheckpointError, TrainingError)  # their messages need no traceback
+DONE, FAILED, USAGE, COLLAPSED, NOT_RESUMABLE = 0, 1, 2, 3, 4
+_EXPLAINED = (DataError, SettingsError, TrainingError)  # their messages need no traceback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Exit 0 done, 1 failed, 2 usage, 3 collapsed, 128 + signal when stopped."""
+    """The command line. Exit 0 done, 1 failed, 2 usage, 3 collapsed, 4 not resumable, 128 + signal when stopped."""
     try:
         return train(arguments, Observer())
     except (SettingsError, UsageError) as error:
@@ -92,6 +92,9 @@ def _run(
     except Collapsed as error:
         reporter.state("collapsed", str(error))
         return COLLAPSED
+    except CheckpointError as error:
+        reporter.state("failed", str(error))
+        return NOT_RESUMABLE
     except _EXPLAINED as error:
         reporter.state("failed", str(error))
         return FAILED

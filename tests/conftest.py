@@ -38,7 +38,9 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--shuffle", metavar="SEED", help="run the files, and the tests of each, in another order")
+    parser.addoption(
+        "--shuffle", metavar="SEED", help="another order of files and of their tests (reverse: the opposite)"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,7 +49,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "data_root" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.data)
-    if seed := config.getoption("--shuffle"):
+    seed = config.getoption("--shuffle")
+    if seed == "reverse":
+        items.reverse()
+    elif seed:
         dice = random.Random(seed)
         files = {item.path: dice.random() for item in items}
         items.sort(key=lambda item: (files[item.path], dice.random()))

@@ -116,7 +116,7 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
     return (
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
         f"sensitivity of at least {point['target_sensitivity']:g} on {_chosen_on(point['chosen_on'])}. "
-        f"{_CHOSEN_ALIKE if points else ''}On the validation part the sensitivity is "
+        f"{_CHOSEN_ALIKE if _have_one_source(manifest) else ''}On the validation part the sensitivity is "
         f"{interval(point['sensitivity'])} and the specificity {interval(point['specificity'])}{_shifted(manifest)}. "
         "This flatters a little, because the threshold and the "
         "epoch to keep were chosen with these very pictures.\n\n"
@@ -126,6 +126,12 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
         f"temperature {manifest['temperature']:.4g}.{_REFUSED_COPIES if from_copies else ''}"
         + (f"\n\n{points}" if points else "")
     )
+
+
+def _have_one_source(manifest: Mapping[str, Any]) -> bool:
+    """Whether there are several operating points, all chosen on the same films."""
+    points = manifest.get("operating_points", {}).values()
+    return len(points) > 1 and len({point["chosen_on"] for point in points}) == 1
 
 
 def _chosen_on(part: str) -> str:

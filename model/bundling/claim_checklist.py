@@ -72,6 +72,8 @@ def _evaluation_items(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Uncertainty", "Every figure has a 95 % interval and its number of pictures."
     measured = "measured" in manifest["refusal"]
     robust = "See Refusals for what is refused of altered pictures. " if measured else ""
+    if "shifted" in manifest:
+        robust += "Shifted copies: see Operating point and calibration. "
     yield "Robustness", f"{robust}Figures after corruptions: `pneumoctl model evaluate --corruptions`."
     yield "Explainability", "See Heat map, with its test." if "heat_map" in manifest else "Not measured."
     yield "Internal testing", "See Figures: validation" + (" and test." if tested else "; the test part was not read.")

@@ -13,6 +13,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from model.bundle import Bundle
+from model.run_dir import RECIPE
 from model.settings import TrainSettings, choose
 
 
@@ -23,7 +24,7 @@ class Origin:
     source: a key of SOURCES, or the attribution of the data; ages: the youngest and the oldest patient, if not those
     that its publishers state; command: the commands that make the same bundle (derived
     from the settings if empty); created: ISO 8601 time, which is part of the hash that gives the version; license: of
-    the model, an identifier of Hugging Face.
+    the model, an identifier of Hugging Face; recipe: with which the network was trained (model.run_dir.RECIPE).
     """
 
     source: str = ""
@@ -31,6 +32,7 @@ class Origin:
     command: str = ""
     created: str = ""
     license: str = ""
+    recipe: int = RECIPE
 
 
 def command(settings: TrainSettings, name: str, test: bool, origin: Origin, base: Bundle | None = None) -> str:
@@ -44,6 +46,8 @@ def command(settings: TrainSettings, name: str, test: bool, origin: Origin, base
     ending = [*ages, *license_of_model, *(["--test"] if test else [])]
     export = ["python", "-m", "model.export", "RUN", "DATA", "--out", "BUNDLE", "--name", name, *source, *ending]
     commands = [shlex.join(_training(settings)), shlex.join(export)]
+    if origin.recipe != RECIPE:
+        commands.insert(0, f"# recipe {origin.recipe}; with recipe {RECIPE} of this code it is another network:")
     if base is not None:
         again = ["python", "-m", "model.export", "BASE", "DATA", "--out", "BUNDLE", "--name", name, *ending]
         commands += [f"# from version {base.version}:", shlex.join(again)]

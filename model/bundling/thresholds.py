@@ -18,8 +18,8 @@ def measure(scored: Mapping[str, tuple[np.ndarray, np.ndarray]], target_sensitiv
     """The operating points by name.
 
     scored: labels and probabilities of "validation", of its copies SHIFTED (if there are any), and of "test" (if it was
-    read). Each threshold is the largest that reaches its target sensitivity on the copies, because films of other
-    hospitals score differently; without copies, on the films themselves. The test part has no say.
+    read). Each threshold is the largest that reaches its target sensitivity on the copies, because films that are
+    cut or exposed otherwise score differently; without copies, on the films themselves. The test part has no say.
     """
     part = SHIFTED if SHIFTED in scored else "validation"
     labels, probabilities = scored[part]

@@ -31,7 +31,7 @@ class Trained:
     """A trained network with its settings and its data, split as in training.
 
     name, source, ages: defaults of the new bundle; history: figures of each epoch; base: the bundle that it was read
-    from.
+    from; recipe: with which it was trained, 1 if that is not stated.
     """
 
     model: keras.Model
@@ -42,11 +42,12 @@ class Trained:
     ages: Sequence[int] | None = None
     history: Sequence[Mapping[str, float]] = ()
     base: Bundle | None = None
+    recipe: int = 1
 
     def origin(self, source: str, ages: Sequence[int] | None, license_id: str) -> Origin:
         """The provenance for the card of a new bundle: what is given, else what the run or the bundle states."""
         stated = str(self.base.manifest.get("license", "")) if self.base else ""
-        return Origin(source or self.source, ages or self.ages, license=license_id or stated)
+        return Origin(source or self.source, ages or self.ages, license=license_id or stated, recipe=self.recipe)
 
 
 def open_trained(directory: Path, source: Path) -> Trained:
@@ -67,7 +68,8 @@ def _from_run(run: Path, source: Path) -> Trained:
     said = description(run)
     name = said.get("name") or default_name(settings, dataset)
     stated = said.get("source") or attribution.of_data(source)
-    return Trained(_network(run / BEST), settings, dataset, name, stated, said.get("ages"), history=history)
+    network, recipe = _network(run / BEST), saved.get("recipe", 1)
+    return Trained(network, settings, dataset, name, stated, said.get("ages"), history=history, recipe=recipe)
 
 
 def _from_bundle(directory: Path, source: Path) -> Trained:
@@ -80,7 +82,8 @@ def _from_bundle(directory: Path, source: Path) -> Trained:
     dataset = _same_data(directory, source, facts["manifest_sha256"], settings)
     stated = attribution.name_of(facts["attribution"]) or attribution.of_data(source)
     ages = None if facts.get("ages") == attribution.ages(stated) else facts.get("ages")  # None: as the publishers state
-    return Trained(_network(directory / KERAS_FILE), settings, dataset, base.name, stated, ages, base=base)
+    network, recipe = _network(directory / KERAS_FILE), base.manifest.get("recipe", 1)
+    return Trained(network, settings, dataset, base.name, stated, ages, base=base, recipe=recipe)
 
 
 def _same_data(trained: Path, source: Path, manifest_sha256: str, settings: TrainSettings) -> DataSet:

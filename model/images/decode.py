@@ -43,9 +43,9 @@ def decode(content: bytes) -> Picture:
     Raises Refused for anything but one complete picture within the size limits.
     """
     if content.startswith(_PNG):
-        return _decode_with_pillow(content, "PNG", _open_png, png_stream.check_chunks)
+        return _decode_with_pillow(content, "PNG", _open_png, _load_png)
     if content.startswith(_JPEG):
-        return _decode_with_pillow(content, "JPEG", _open_jpeg, jpeg_stream.check_entropy)
+        return _decode_with_pillow(content, "JPEG", _open_jpeg, _load_jpeg)
     if dicom.is_dicom(content):
         grey, stated = dicom.decode(content)
         return Picture(grey, "DICOM", grey.width, grey.height, 0.0, stated)
@@ -76,8 +76,28 @@ def _open_jpeg(content: bytes) -> Image.Image:
     return JpegImageFile(BytesIO(content))
 
 
+def _load_png(content: bytes, image: Image.Image) -> Image.Image:
+    png_stream.check_chunks(content)
+    image.load()
+    return image
+
+
+def _load_jpeg(content: bytes, image: Image.Image) -> Image.Image:
+    if image.mode == "L":
+        image = Image.fromarray(jpeg_stream.grey_pixels(content))
+    else:
+        jpeg_stream.check_entropy(content)
+        image.load()
+    if _ends_flat(image):
+        raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
+    return image
+
+
 def _decode_with_pillow(
-    content: bytes, name: str, opener: Callable[[bytes], Image.Image], check_stream: Callable[[bytes], None]
+    content: bytes,
+    name: str,
+    opener: Callable[[bytes], Image.Image],
+    load: Callable[[bytes, Image.Image], Image.Image],
 ) -> Picture:
     # The plugin instead of Image.open: it can open no other format, prints no decompression bomb warning for a size
     # that check_size refuses anyway, and does not import four unused plugins.
@@ -87,12 +107,8 @@ def _decode_with_pillow(
         check_size(*image.size, _bytes_per_pixel(image))
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
             raise Refused("multiple_frames", "the file contains more than one picture")
-        check_stream(content)
-        image.load()
-        if name == "JPEG" and _ends_flat(image):
-            raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
-        grey, colourful = strips.to_grey(image)
-        exif = image.info.get("exif")
+        grey, colourful = strips.to_grey(load(content, image))
+        exif = image.info.get("exif")  # that of a PNG may come after the pixels
         del image  # frees up to 4 bytes per pixel before the rotation copies the grey picture
         grey = _rotate(grey, exif)
     except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from model.images.limits import Refused
 
 _BASELINE, _EXTENDED, _PROGRESSIVE, LOSSLESS, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
@@ -48,8 +50,23 @@ def check_entropy(stream: bytes) -> None:
     It reads 8 bits only. How data is coded does not depend on the precision, so another one is replaced for the check.
     Raises Refused.
     """
-    import simplejpeg
+    header = _check_structure(stream)
+    if header.bits != 8:
+        stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
+    smallest = {} if header.kind == LOSSLESS else {"min_height": 1, "min_width": 1, "min_factor": 1}
+    _decode_strictly(stream, header, **smallest)
 
+
+def grey_pixels(stream: bytes) -> np.ndarray:
+    """The picture of a JPEG with one channel of 8 bits, uint8 [rows, columns], checked like `check_entropy`.
+
+    The strict decoder gives the same values as Pillow's, so that the stream is decoded once. Raises Refused.
+    """
+    return _decode_strictly(stream, _check_structure(stream))
+
+
+def _check_structure(stream: bytes) -> Frame:
+    """The frame header, unless headers or scans show that the stream is damaged. Raises Refused."""
     header = frame(stream)
     if header is not None and header.kind not in _HUFFMAN:  # decoders do not notice that arithmetic codes end early
         raise Refused("unreadable", "the JPEG data is coded in an unsupported way")
@@ -59,15 +76,19 @@ def check_entropy(stream: bytes) -> None:
         raise Refused("unreadable", DAMAGED)
     if header.kind == _PROGRESSIVE and not _is_possible_progressive(stream):
         raise Refused("unreadable", DAMAGED)
-    if header.bits != 8:
-        stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
-    smallest = {} if header.kind == LOSSLESS else {"min_height": 1, "min_width": 1, "min_factor": 1}
+    return header
+
+
+def _decode_strictly(stream: bytes, header: Frame, **scaled: int) -> np.ndarray:
+    import simplejpeg
+
     try:
         if simplejpeg.decode_jpeg_header(stream)[:2] != (header.rows, header.columns):
             raise Refused("unreadable", DAMAGED)
-        simplejpeg.decode_jpeg(stream, "GRAY", strict=True, **smallest)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(stream, "GRAY", strict=True, **scaled)
     except ValueError as error:
         raise Refused("unreadable", DAMAGED) from error
+    return pixels[:, :, 0]
 
 
 def _is_possible(stream: bytes) -> bool:

@@ -17,6 +17,7 @@ ZOOM = 0.15  # factor exp(+-0.15)
 ASPECT = 0.25  # width / height times exp(+-0.25)
 SHEAR = 0.08
 CROP = 0.25  # largest share cut off each side, by itself; half of the sides are cut
+MOST_CROPPED = 0.4  # of a side, at any strength: a fifth of the picture is left
 EXPOSURE = 0.55  # factor exp(+-0.55), so that bright parts become white
 GAMMA = 0.7  # exponent exp(+-0.7)
 CONTRAST = 0.35  # factor exp(+-0.35) around middle grey
@@ -133,7 +134,7 @@ def _crop(numbers: np.ndarray, settings: TrainSettings) -> tuple[np.ndarray, ...
     alike for both classes, so that it says nothing about them.
     """
     strength = sample_strength(numbers.astype(np.float64), settings.augment)[:, np.newaxis]
-    left, right, top, bottom = (strength * CROP * np.maximum(numbers[:, 19:23], 0.0)).T
+    left, right, top, bottom = (np.minimum(strength * CROP, MOST_CROPPED) * np.maximum(numbers[:, 19:23], 0.0)).T
     return left * (settings.width - 1), top * (settings.height - 1), 1 - left - right, 1 - top - bottom
 
 

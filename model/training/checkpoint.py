@@ -56,7 +56,7 @@ class Checkpoints:
     def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest undamaged checkpoint as (arrays, state), or None if none was ever written.
 
-        Raises CheckpointError if all are damaged, or if the newest has the fingerprint of other settings or data.
+        Raises CheckpointError if all are damaged, or if the newest has another fingerprint than the run.
         """
         checkpoints = self._newest_first()
         for checkpoint in checkpoints:
@@ -67,8 +67,8 @@ class Checkpoints:
                 continue
             if state["fingerprint"] != self.fingerprint:
                 raise CheckpointError(
-                    f"{checkpoint} was written with other settings or data; resume with those of the run, or start "
-                    "a new run"
+                    f"{checkpoint} was written with other settings or data, or by a version that alters the films in "
+                    "another way; resume with those of the run, or start a new run"
                 )
             return arrays, state
         if checkpoints:

@@ -75,6 +75,7 @@ def show(invocation: Invocation, name: Model) -> int:
             console.text(f"  {line}")
     for part, figures in model_figures.measured(model).items():
         figure_table(model_figures.part_name(model, part), figures)
+    figure_table("one shifted copy of each film of validation", model_figures.read(model.manifest.get("shifted")))
     for entry in saved_evaluations:
         refused = f", the {entry['refused']} refused ones included" if entry["refused"] else ""
         figure_table(

@@ -1,7 +1,7 @@
 """`pneumoctl runs`: training runs, their cost and why they ended; also readable after the stack was removed."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from pneumoctl.stack import runs as run_records
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
-from pneumoctl.targets.aws import context
+from pneumoctl.targets.aws import context, tagged
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 from pneumoctl.training import collect, host_link, local
@@ -189,6 +189,8 @@ def cancel(invocation: Invocation, run: Name = None) -> int:
             f"asked run {record.id} to save a checkpoint and stop; to follow it: pneumoctl runs show {record.id}"
         )
         return 0
-    with confirming(_settings(stack), stack.name):
+    if not stack.target:
+        raise tagged.no_longer_here(replace(settings, region=record.region or settings.region), stack)
+    with confirming(settings, stack.name):
         aws = _login(stack)
     return collect.cancel(aws, stack, record)

@@ -1,5 +1,6 @@
 """A model's figures as a document, as a row of the list of models, and as a table. Pure."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,9 @@ STATED = (  # by a bundle, shown as they are
     "calibration",
     "data",
     "metrics",
+    "shifted",
     "settings",
+    "recipe",
     "code_version",
     "files",
 )
@@ -59,6 +62,20 @@ def measured(model: Registered) -> dict[str, dict[str, Interval]]:
 def read(stated: Any) -> dict[str, Interval]:
     """The named figures among those that a bundle or an evaluation states, without what was not measured."""
     return {name: stated[name] for name in NAMED if isinstance(stated, dict) and _is_interval(stated.get(name))}
+
+
+def balanced_accuracy(figures: Mapping[str, Interval]) -> Interval | None:
+    """The mean of sensitivity and specificity with its 95 % interval; None if either was not measured.
+
+    The limits are those of Zou and Donner (2008, MOVER) for two independent rates; n: the pictures of both classes.
+    """
+    first, second = figures.get("sensitivity"), figures.get("specificity")
+    if first is None or second is None:
+        return None
+    value = (first["value"] + second["value"]) / 2
+    below = math.hypot(first["value"] - first["low"], second["value"] - second["low"]) / 2
+    above = math.hypot(first["high"] - first["value"], second["high"] - second["value"]) / 2
+    return {"value": value, "low": value - below, "high": value + above, "n": first["n"] + second["n"]}
 
 
 def refused(stated: Mapping[str, Any]) -> str:

@@ -48,14 +48,23 @@ class Comparison:
     reference_chosen_on: str = ""
 
     @property
-    def titles(self) -> Mapping[str, str]:
-        """The figures that are compared.
+    def alike(self) -> bool:
+        """Whether both thresholds were chosen on the same kind of films.
 
-        Thresholds that were chosen on different things, such as the films and shifted copies of them, reach their
-        target sensitivity on different films: sensitivity and specificity then say nothing about the networks.
+        Thresholds that were chosen on different ones, such as the films and shifted copies of them, reach their target
+        sensitivity on different films. One rate is then higher at the price of the other, so their mean is compared: it
+        is low at a poor threshold, however well the network ranks.
         """
-        alike = self.candidate_chosen_on == self.reference_chosen_on
-        return TITLES if alike else {"auc": TITLES["auc"]}
+        return self.candidate_chosen_on == self.reference_chosen_on
+
+    def compared(self) -> Iterator[tuple[str, Interval | None, Interval | None]]:
+        """The title of each figure that is compared, and the figure of the candidate and of the reference."""
+        ours, theirs = self.candidate_figures, self.reference_figures
+        if self.alike:
+            yield from ((title, ours.get(name), theirs.get(name)) for name, title in TITLES.items())
+            return
+        yield TITLES["auc"], ours.get("auc"), theirs.get("auc")
+        yield "balanced accuracy", figures.balanced_accuracy(ours), figures.balanced_accuracy(theirs)
 
     def faults(self) -> Iterator[str]:
         """Why the candidate cannot take the reference's place: no common pictures, or a figure below the interval."""
@@ -68,10 +77,9 @@ class Comparison:
         if not self.same:
             yield f"no pictures were scored by both, it and {self.reference}"
             return
-        if self.titles is not TITLES and not ("auc" in self.candidate_figures and "auc" in self.reference_figures):
-            yield f"{self._chosen_on()}, and the AUC was not measured for both, it and {self.reference}"
-        for name, title in self.titles.items():
-            ours, theirs = self.candidate_figures.get(name), self.reference_figures.get(name)
+        for title, ours, theirs in self.compared():
+            if not self.alike and not (ours and theirs):
+                yield f"{self._chosen_on()}, and the {title} was not measured for both, it and {self.reference}"
             if ours and theirs and ours["value"] < theirs["low"]:
                 interval = f"{theirs['low']:.3f} to {theirs['high']:.3f}"
                 yield f"{title} {ours['value']:.3f} is below the 95 % interval {interval} of {self.reference}"
@@ -90,8 +98,10 @@ class Comparison:
             pair = self.candidate_figures.get(name), self.reference_figures.get(name)
             yield f"  {title:11}  {'; '.join(map(figures.with_interval, pair))}"
         yield f"  {'refused':11}  {self.candidate_refused}; {self.reference_refused}"
-        if self.same and self.titles is not TITLES:
-            yield f"  {self._chosen_on()}: only the AUC is compared"
+        if self.same and not self.alike:
+            pair = figures.balanced_accuracy(self.candidate_figures), figures.balanced_accuracy(self.reference_figures)
+            yield f"  balanced accuracy  {'; '.join(map(figures.with_interval, pair))}"
+            yield f"  {self._chosen_on()}: compared are the AUC and the balanced accuracy (mean of both rates)"
 
     def __str__(self) -> str:
         lines = list(self.table())

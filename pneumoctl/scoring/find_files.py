@@ -4,7 +4,7 @@ import errno
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 
@@ -14,6 +14,7 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
 STDIN = "-"
+_Match = tuple[str, str | None]  # a path, and why it is skipped: empty if it is not, None if its content tells
 # A name that is too long is no file's; it may be a glob.
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EBADF, errno.ENAMETOOLONG)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -21,10 +22,14 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 @dataclass(frozen=True)
 class FileList:
-    """The files to score, each once, in a stable order; and the other files, which are skipped, with the reason."""
+    """The files to score, each once, in a stable order; and the other files, which are skipped, with the reason.
+
+    unlisted: folders among `files` that cannot be listed.
+    """
 
     files: list[str]
     skipped: dict[str, str]
+    unlisted: list[str] = field(default_factory=list)
 
 
 _PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
@@ -33,12 +38,13 @@ _PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
 def find(paths: Iterable[str]) -> FileList:
     """Resolve every path before the first file is scored.
 
-    A file or pipe named by its path is always included, and what cannot be asked about: scoring reports its error.
-    From folders and globs only pictures are, by content or suffix.
+    A file or pipe named by its path is always included, and what cannot be asked about, and a folder that cannot be
+    listed: scoring reports its error. From folders and globs only pictures are, by content or suffix.
     Raises PneumoError (usage) if a path matches no file or no picture.
     """
     files: dict[str, None] = {}
     skipped: dict[str, str] = {}
+    unlisted: list[str] = []
     for path in paths:
         mode = _mode(path)
         if path == STDIN or S_ISREG(mode or 0) or S_ISFIFO(mode or 0) or (mode is None and not glob.has_magic(path)):
@@ -46,7 +52,9 @@ def find(paths: Iterable[str]) -> FileList:
             if path != STDIN and S_ISFIFO(mode or 0):
                 _announce_pipe(path)
             continue
-        matches = {name: _why_no_picture(name) for name in _expand(path, mode or 0)}
+        found = dict(_expand(path, mode or 0))
+        unlisted += [name for name, why in found.items() if why == ""]
+        matches = {name: _why_no_picture(name) if why is None else why for name, why in found.items()}
         pictures = [name for name, why in matches.items() if not why]
         if not pictures and mode is None:
             pictures = [path]
@@ -55,7 +63,7 @@ def find(paths: Iterable[str]) -> FileList:
             raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
         files.update(dict.fromkeys(pictures))
         skipped.update({name: why for name, why in matches.items() if why})
-    return FileList(list(files), {name: skipped[name] for name in sorted(skipped.keys() - files.keys())})
+    return FileList(list(files), {name: skipped[name] for name in sorted(skipped.keys() - files.keys())}, unlisted)
 
 
 def _announce_pipe(path: str) -> None:
@@ -66,6 +74,8 @@ def _announce_pipe(path: str) -> None:
 
 def _mode(path: str) -> int | None:
     """What a path is, as `st_mode` of a stat; 0 if nothing is there, None if that cannot be asked."""
+    if not path:  # Path takes it for this folder
+        return 0
     try:
         return Path(path).stat().st_mode
     except ValueError:  # a null byte
@@ -74,7 +84,7 @@ def _mode(path: str) -> int | None:
         return 0 if error.errno in _NOTHING_THERE else None
 
 
-def _expand(path: str, mode: int) -> Iterator[str]:
+def _expand(path: str, mode: int) -> Iterator[_Match]:
     """Every file in a folder, or matched by a glob; of a matched folder, every file in it. mode: of the path."""
     if S_ISDIR(mode):
         yield from _walk(path)
@@ -85,13 +95,42 @@ def _expand(path: str, mode: int) -> Iterator[str]:
         raise PneumoError(f"{path}: {kind}, which is not read", _PICTURES, Exit.USAGE)
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", _PICTURES, Exit.USAGE)
-    base = Path(path).anchor  # Path.glob refuses absolute patterns; unlike glob.glob it does not follow loops of links
-    matches = (match for match in Path(base).glob(path.removeprefix(base)) if not _hidden(match, Path(path)))
-    for match in sorted(map(str, matches)):
+    try:
+        matches = sorted(map(str, _matched(path)))
+    except ValueError as error:  # such as "**.png"
+        raise PneumoError(f"{path}: {error}", _PICTURES, Exit.USAGE) from error
+    yield from ((folder, "") for folder in _unlisted(path))
+    for match in matches:
         if S_ISDIR(_mode(match) or 0):
             yield from _walk(match)
         else:
-            yield match
+            yield match, None
+
+
+def _matched(pattern: str) -> Iterator[Path]:
+    """What a glob matches. Unlike glob.glob, Path.glob does not follow loops of links; it refuses absolute patterns."""
+    base = Path(pattern).anchor
+    return (match for match in Path(base).glob(pattern.removeprefix(base)) if not _hidden(match, Path(pattern)))
+
+
+def _unlisted(pattern: str) -> Iterator[str]:
+    """The folders that a glob would have to list and cannot: Path.glob passes over them."""
+    parts = Path(pattern).parts
+    for number, part in enumerate(parts):
+        if glob.has_magic(part):
+            above = Path(*parts[: number + (part == "**")])
+            folders = _matched(str(above)) if glob.has_magic(str(above)) else [above]
+            yield from (
+                str(folder) for folder in folders if S_ISDIR(_mode(str(folder)) or 0) and not _is_listed(folder)
+            )
+
+
+def _is_listed(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _hidden(match: Path, pattern: Path) -> bool:
@@ -99,15 +138,19 @@ def _hidden(match: Path, pattern: Path) -> bool:
     return any(name.startswith(".") and name != ".." and name not in pattern.parts for name in match.parts)
 
 
-def _walk(folder: str) -> Iterator[str]:
-    def unreadable(error: OSError) -> None:
-        raise PneumoError(f"{error.filename}: {error.strerror}", "make it readable, or name the files", Exit.PARTLY)
-
-    for where, folders, names in os.walk(folder, onerror=unreadable):
+def _walk(folder: str) -> Iterator[_Match]:
+    """Every file in a folder and in those in it, the links to other folders, and the folders that cannot be listed."""
+    unlisted: list[str] = []
+    for where, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(str(Path(error.filename)))):
+        yield from ((name, "") for name in unlisted)
+        unlisted.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = filter(os.path.islink, (str(Path(where) / name) for name in folders))
+        yield from ((link, "a link to a folder, which is not followed") for link in links)
         for name in sorted(names):
             if not name.startswith("."):  # such as the "._" shadows that macOS leaves beside every picture
-                yield str(Path(where) / name)
+                yield str(Path(where) / name), None
+    yield from ((name, "") for name in unlisted)
 
 
 def _why_no_picture(name: str) -> str:

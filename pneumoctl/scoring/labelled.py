@@ -43,10 +43,10 @@ def find(directory: Path | None, data_root: str | None, command: str) -> Folder:
         has_test_split = _is_labelled(directory / "test")
         hint = f"{command} {shlex.quote(str(directory / 'test'))}" if has_test_split else _LABELLED
         raise PneumoError(f"{directory} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
-    labels = {
-        file: label for label, name in enumerate(CLASSES) for file in find_files.find([str(directory / name)]).files
-    }
-    return Folder(directory, labels)
+    found = [find_files.find([str(directory / name)]) for name in CLASSES]
+    for folder in (folder for listed in found for folder in listed.unlisted):  # figures would lack its pictures
+        raise PneumoError(f"{folder}: it cannot be listed", "make it readable, or remove it", Exit.PARTLY)
+    return Folder(directory, {file: label for label, listed in enumerate(found) for file in listed.files})
 
 
 def _test_split(data_root: str | None, command: str) -> Path:

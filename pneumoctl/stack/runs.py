@@ -76,7 +76,7 @@ class Receipt:
 
     run: str
     exit: int
-    why: str  # done, failed, collapsed, stopped, stalled, deadline, no gpu, lost, interrupted, ..
+    why: str  # done, failed, collapsed, not resumable, stopped, stalled, deadline, no gpu, lost, interrupted, ..
     message: str = ""
     guard: str = ""
     started: str | None = None

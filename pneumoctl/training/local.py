@@ -22,7 +22,7 @@ from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 from pneumoctl.training import artifacts
-from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.outcome import NOT_RESUMABLE, Outcome
 from pneumoctl.training.progress import CHECKPOINT_S
 
 POLL_S = 0.5
@@ -39,7 +39,7 @@ _PASSED_ON = (
     *_PROXIES,
     *(name.upper() for name in _PROXIES),
 )
-_WHY = {0: "done", 2: "failed", 3: "collapsed"}
+_WHY = {0: "done", 2: "failed", 3: "collapsed", 4: NOT_RESUMABLE}
 
 
 def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, stall_s: int, resume: bool) -> int:
@@ -167,7 +167,10 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 def _report(stack: Stack, run: Run, receipt: Receipt, out: Path) -> int:
     if receipt.exit:
-        hint = f"pneumoctl runs logs {run.id}; to resume it from its checkpoint: pneumoctl train FOLDER --resume"
+        again = "to resume it from its checkpoint: pneumoctl train FOLDER --resume"
+        if receipt.why == NOT_RESUMABLE:
+            again = "to start a new run: pneumoctl train FOLDER"
+        hint = f"pneumoctl runs logs {run.id}; {again}"
         details = {"run": run.id, "receipt": asdict(receipt)}
         raise PneumoError(f"run {run.id}: {receipt.why}: {receipt.message}", hint, receipt.exit, **details)
     bundle = artifacts.register_bundle(out)

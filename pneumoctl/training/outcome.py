@@ -14,6 +14,8 @@ from pneumoctl.gpu.attribution import SPOT_RECLAIM, TIMER_LINE, UNIT_LINE, last_
 SPOT_RECLAIMED, NO_SPOT = "spot", "no spot"  # why the attempt of a run on a spot instance ended
 NO_CAPACITY = "no capacity"  # why a run on the stack's host ended before its start
 POWER_OFF_TIME = timedelta(seconds=60)  # from the end report to the instance off: an upper estimate
+NOT_RESUMABLE = "not resumable"  # from its checkpoint: of other data, or of a version that alters films in another way
+_HINTS = {NOT_RESUMABLE: "to start a new run: pneumoctl train --gpu"}
 _CODES = {"done": Exit.DONE, "deadline": Exit.CAP_REACHED, SPOT_RECLAIMED: Exit.CAP_REACHED}
 _TIMER_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "no gpu"}  # as guard.py writes them
 
@@ -51,7 +53,7 @@ def outcome_from_host(
     if why == "done" and not all_delivered(report):
         missed = report["missed"]
         return Outcome("not sent", f"trained, but not all results are in the bucket: {missed[0]}", Exit.TRAINING_FAILED)
-    return Outcome(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+    return Outcome(why, message, _CODES.get(why, Exit.TRAINING_FAILED), _HINTS.get(why, ""))
 
 
 def all_delivered(report: Mapping[str, Any] | None) -> bool:

@@ -1,10 +1,11 @@
 """Compare `pneumoctl predict FOLDER` with the fastest of four bare loops, and one job with two.
 
-`python -m tests.bench.bench_folder [FOLDER] [-n 3]`; without a folder, drawings. A bare loop imports onnxruntime and
-Pillow and computes the scores alone: one process of two threads or two processes of one, single pictures or batches of
-16. All take turns in each round, ratios are taken round by round, and processor time stands beside wall time: on a busy
-machine only the processor time means something. One job runs its network on all cores, so two jobs are compared with
-one on one core, too. Goals: .85 x the rate of the fastest bare loop; two jobs 1.7 x as fast as one on one core.
+`python -m tests.bench.bench_folder [FOLDER] [-n 3] [--size 224]`; without a folder, drawings. A bare loop imports
+onnxruntime and Pillow and computes the scores alone: one process of two threads or two processes of one, single
+pictures or batches of 16. All take turns in each round, ratios are taken round by round, and processor time stands
+beside wall time: on a busy machine only the processor time means something. One job runs its network on all cores, so
+two jobs are compared with one on one core, too. Goals: .85 x the rate of the fastest bare loop; two jobs 1.7 x as fast
+as one on one core.
 """
 
 import argparse
@@ -74,6 +75,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="pictures (default: 1,000 drawings)")
+    parser.add_argument("--size", type=int, default=224, help="side of the drawings in pixels")
     parser.add_argument("-n", type=int, default=3, help="rounds")
     parser.add_argument("--model", type=Path, default=bundle.pretrained(), help="model bundle")
     options = parser.parse_args()
@@ -82,7 +84,7 @@ def main() -> None:
         if options.folder is None:
             folder.mkdir()
             for number in range(1000):
-                phantom.draw(number % 50, 224, number % 2 == 0).save(folder / f"{number:04d}.jpeg", quality=90)
+                phantom.draw(number % 50, options.size, number % 2 == 0).save(folder / f"{number:04d}.jpeg", quality=90)
         here = environment(str(Path(scratch) / "bytecode"))
         predict = [sys.executable, "-m", "pneumoctl", "predict", str(folder), "--json", "--model", str(options.model)]
         core = str(min(os.sched_getaffinity(0)))

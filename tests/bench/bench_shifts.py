@@ -48,8 +48,11 @@ def main() -> None:
     data, classifier = folder_and_classifier(__doc__)
     bundle = classifier.bundle
     settings = bundle.manifest["settings"]
-    part = dataset.split(dataset.load(data), settings["validation_share"], settings["seed"]).part("validation")
-    films, labels = [read(sample).convert("L") for sample in part], np.array([sample.label for sample in part])
+    loaded = dataset.load(data)
+    if loaded.manifest_sha256 != bundle.manifest["data"]["manifest_sha256"]:
+        raise SystemExit(f"{data} is not the data that {bundle.name} was trained on: it may have seen these films")
+    part = dataset.split(loaded, settings["validation_share"], settings["seed"]).part("validation")
+    films, labels = [read(sample) for sample in part], np.array([sample.label for sample in part])
     size = bundle.height, bundle.width
     pixels = {name: np.stack([to_input(shift(film), *size) for film in films]) for name, shift in SHIFTS.items()}
     pixels["one shifted copy of each"] = shifted.arrays(part, *size, settings["seed"] + COPIES_SEED)[0][

@@ -41,6 +41,13 @@ def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, 
     assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
 
 
+def test_a_run_that_cannot_be_resumed_has_its_own_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
+) -> None:
+    code, facts = run_quietly(monkeypatch, run_dir.CheckpointError("start a new run"), tmp_path, tree)
+    assert (code, facts["state"], facts["message"]) == (train.NOT_RESUMABLE, "failed", "start a new run")
+
+
 def test_a_signal_sets_the_exit_code_and_the_state_names_resume(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
 ) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.gpu import scheduled_stop
 from pneumoctl.stack import stack
+from pneumoctl.stack.inventory import Host, Inventory
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -116,6 +118,27 @@ def guarded(aws: Aws, stack: str) -> None:
     }
     policy = {"Version": "2012-10-17", "Statement": [stop]}
     aws.call("iam", "put_role_policy", RoleName=role, PolicyName="stop", PolicyDocument=json.dumps(policy))
+
+
+@contextmanager
+def guarded_account(cloud: Cloud, stack: str) -> Iterator[Aws]:
+    """The account with the guards of a stack in it. At the end no fault is set and no stop is armed."""
+    aws = cloud.aws()
+    guarded(aws, stack)
+    yield aws
+    cloud.ask("DELETE", "faults")
+    for lease in scheduled_stop.listed(aws, stack):
+        scheduled_stop.delete(aws, stack, lease.run)
+
+
+def stack_with_gpu_host(name: str, train: Instance) -> stack.Stack:
+    """A stack on aws that this machine has saved, with its front host and this GPU host."""
+    saved = stack.find(name)
+    saved.save_cloud(stack.Cloud(REGION, "", ACCOUNT, "bucket"))
+    host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
+    front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
+    saved.save_hosts(Inventory((front, host)))
+    return saved
 
 
 @contextmanager

@@ -43,9 +43,18 @@ def require_location(settings: Settings, stack: Stack) -> None:
     try:
         stack.cloud()
     except PneumoError as error:
-        command = f"pneumoctl gpu stop --stack {shlex.quote(stack.name)} --region {settings.region or 'REGION'}"
-        hint = f"{command}, which needs no file of the stack; to repair the stack: {error.hint}"
+        hint = f"{_stop_command(settings, stack)}, which needs no file of the stack; to repair the stack: {error.hint}"
         raise unconfirmed(settings, stack.name, error.message, hint) from error
+
+
+def no_longer_here(settings: Settings, stack: Stack) -> PneumoError:
+    """The error (exit code 7) for a run on the GPU host of a stack that is not on this machine any more."""
+    why = "the stack is no longer on this machine"
+    return unconfirmed(settings, stack.name, why, _stop_command(settings, stack))
+
+
+def _stop_command(settings: Settings, stack: Stack) -> str:
+    return f"pneumoctl gpu stop --stack {shlex.quote(stack.name)} --region {settings.region or 'REGION'}"
 
 
 def _require_here(settings: Settings, stack: Stack, aws: Aws) -> None:

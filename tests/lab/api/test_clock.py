@@ -94,7 +94,7 @@ def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: VpcIds
     api.ask("POST", "clock", {"forward": 3600})
     assert wait_for_outcome(api, "soon") == "ok"
     assert describe_instance(ec2, id)["State"]["Name"] == "stopped"
-    assert names(scheduler) == []
+    assert "soon" not in names(scheduler)
 
 
 def test_schedules_act_when_the_clock_is_put_forward(
@@ -115,7 +115,7 @@ def test_schedules_act_when_the_clock_is_put_forward(
     time.sleep(0.6)
     assert describe_instance(ec2, id)["State"]["Name"] == "running"
     assert outcome(api, "off") is None
-    assert sorted(names(scheduler)) == ["later", "off"]
+    assert {"later", "off"} <= set(names(scheduler))
 
 
 def test_a_moved_deadline_is_kept(api: Api, ec2: Any, net: VpcIds, scheduler: Any, role: str) -> None:

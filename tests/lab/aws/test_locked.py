@@ -16,21 +16,24 @@ UP = ("pneumoctl", "up", "-y", "--stack", "locked")
 SETTINGS = {"PNEUMO_STATE_BUCKET": STATES}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lock(lab: Lab) -> Iterator[str]:
     """The object with which terraform locks the state of the stack `locked`, three hours old."""
     s3 = lab.client("s3")
-    lab.fault.api("quota", name="L-0263D0A3", value=50)  # the stack `default` also uses the quota
     s3.create_bucket(Bucket=STATES, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     created = datetime.now(UTC) - timedelta(hours=3, minutes=5)
     held = {"ID": ID, "Operation": "OperationTypeApply", "Info": "", "Who": WHO, "Version": "1.11.4"}
     held |= {"Created": created.isoformat().replace("+00:00", "Z"), "Path": f"{STATES}/{KEY}"}
     s3.put_object(Bucket=STATES, Key=f"{KEY}.tflock", Body=json.dumps(held))
     yield f"{KEY}.tflock"
-    lab.fault.clear()
     for item in s3.list_objects_v2(Bucket=STATES).get("Contents", ()):
         s3.delete_object(Bucket=STATES, Key=item["Key"])
     s3.delete_bucket(Bucket=STATES)
+
+
+@pytest.fixture(autouse=True)
+def _enough_addresses(lab: Lab) -> None:
+    lab.fault.api("quota", name="L-0263D0A3", value=50)  # the stack `default` also uses the quota
 
 
 def objects(lab: Lab) -> set[str]:
@@ -49,7 +52,7 @@ def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab:
     assert lock not in objects(lab)
 
 
-def test_a_missing_state_bucket_is_reported_with_the_command_that_creates_it(lab: Lab, lock: str) -> None:
+def test_a_missing_state_bucket_is_reported_with_the_command_that_creates_it(lab: Lab) -> None:
     stderr = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
 
     assert "state bucket: not-there-at-all does not exist, or is not yours" in stderr

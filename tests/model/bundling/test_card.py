@@ -100,6 +100,21 @@ def test_a_card_says_which_films_thresholds_and_calibration_come_from(manifest: 
     assert text.count(copies) == 2 and text.count(refused) == 1
 
 
+def test_the_checklist_names_shifted_copies_if_they_were_measured(manifest: dict[str, Any]) -> None:
+    words = "Shifted copies: see Operating point and calibration."
+    assert words not in claim_checklist.text(manifest)
+    assert words in claim_checklist.text({**manifest, "shifted": {}})
+
+
+def test_a_card_speaks_of_other_thresholds_only_if_there_are_any(manifest: dict[str, Any]) -> None:
+    others = "The other thresholds in the table below were chosen on the same films."
+    points = manifest["operating_points"]
+    assert others in card.text(manifest, "a command", [])
+    assert others not in card.text({**manifest, "operating_points": {"balanced": points["balanced"]}}, "", [])
+    mixed = {**points, "screening": {**points["screening"], "chosen_on": "shifted validation"}}
+    assert others not in card.text({**manifest, "operating_points": mixed}, "", [])
+
+
 def test_a_calibrated_card_has_its_own_metadata_and_not_the_originals(manifest: dict[str, Any]) -> None:
     films = {"n": 100, "positives": 60, "negatives": 40, "refused": 0, "date": "2026-01-02"}
     films |= {"pictures": "a" * 64, "scored": "b" * 64}

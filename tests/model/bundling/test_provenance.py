@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.bundling import provenance
+from model.run_dir import RECIPE
 from model.settings import choose
 
 
@@ -23,6 +24,13 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     assert second == "python -m model.export RUN DATA --out BUNDLE --name a --source Ours --ages 18 90"
     _, second = provenance.command(wanted, "a", True, provenance.Origin(license="mit")).splitlines()
     assert second == "python -m model.export RUN DATA --out BUNDLE --name a --license mit --test"
+
+
+def test_commands_of_another_recipe_say_so() -> None:
+    """The same command now trains another network."""
+    words = provenance.command(choose(), "a", False, provenance.Origin(recipe=RECIPE - 1))
+    assert words.splitlines()[0] == f"# recipe {RECIPE - 1}; with recipe {RECIPE} of this code it is another network:"
+    assert "recipe" not in provenance.command(choose(), "a", False, provenance.Origin())
 
 
 def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:

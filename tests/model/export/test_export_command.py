@@ -12,7 +12,10 @@ from model import bundle as bundles
 from model import export, phantom
 from model.bundling import onnx, refusal
 from model.bundling.onnx import ExportError
+from model.bundling.trained import open_trained
 from model.data import attribution, dataset
+from model.run_dir import RECIPE
+from model.settings import TrainSettings
 from tests.model.export.small_export import HISTORY, ORIGIN
 
 # Keras 3 asks TensorFlow for arrays in a way that NumPy 2 deprecates.
@@ -149,6 +152,35 @@ def test_a_bundle_of_a_bundle_keeps_its_thresholds_as_its_calibration(
         for kept in (made["operating_point"], made["operating_points"]["balanced"]):
             assert [kept[key] for key in ("threshold", "target_sensitivity", "chosen_on")] == [lower, 0.9, "validation"]
         assert made["metrics"]["validation"]["threshold"] == made["shifted"]["threshold"] == lower
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_the_recipe_of_the_training_is_that_of_the_networks(
+    kind: str, drawings: dataset.DataSet, built: bundles.Bundle, model, settings: TrainSettings, tmp_path: Path
+) -> None:
+    """What states none is of the first recipe."""
+    source = drawings.samples[0].entry.path.parents[2]
+    assert built.manifest["recipe"] == RECIPE
+    if kind == "run":
+        trained = tmp_path / "run"
+        trained.mkdir()
+        facts = {"settings": settings.to_dict(), "data": {"manifest_sha256": drawings.manifest_sha256}}
+        (trained / "settings.json").write_text(json.dumps(facts))
+        (trained / "history.json").write_text("[]")
+        model.save(trained / "best.keras")
+    else:
+        trained = Path(shutil.copytree(built.directory, tmp_path / "a"))
+        unstated = ("version", "files", "recipe")
+        bundles.write(trained, {key: value for key, value in built.manifest.items() if key not in unstated})
+    made = open_trained(trained, source)
+    assert made.origin("", None, "").recipe == 1
+    if kind == "run":
+        (trained / "settings.json").write_text(json.dumps({**facts, "recipe": 7}))
+    else:
+        bundles.write(
+            trained, {k: v for k, v in built.manifest.items() if k not in ("version", "files")} | {"recipe": 7}
+        )
+    assert open_trained(trained, source).origin("", None, "").recipe == 7
 
 
 def test_a_bundle_replaces_itself(built: bundles.Bundle, drawings: dataset.DataSet, tmp_path: Path) -> None:

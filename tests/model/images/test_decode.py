@@ -2,6 +2,8 @@
 
 import struct
 import warnings
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,24 @@ def test_png_and_jpeg_come_out_as_grey_pictures(grey: Image.Image) -> None:
         picture = decode(encode(grey, "JPEG", quality=95, progressive=progressive))
         assert picture.format == "JPEG"
         assert np.abs(np.asarray(picture.grey, dtype=int) - np.asarray(grey)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 20},
+        {"quality": 95, "optimize": True},
+        {"quality": 75, "progressive": True},
+        {"quality": 60, "restart_marker_rows": 1},
+        {"quality": 100, "dpi": (300, 300)},
+    ],
+    ids=str,
+)
+def test_the_strict_decoder_gives_the_values_of_pillow(grey: Image.Image, options: dict[str, Any]) -> None:
+    """A grey JPEG is decoded once, by the decoder that reports damage; the network was trained on Pillow's values."""
+    content = encode(grey.resize((301, 250)), "JPEG", **options)
+    with Image.open(BytesIO(content)) as expected:
+        assert decode(content).grey.tobytes() == expected.tobytes()
 
 
 def test_the_file_type_is_detected_by_content(grey: Image.Image) -> None:

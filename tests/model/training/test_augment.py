@@ -116,6 +116,14 @@ def test_each_side_is_cut_by_itself_and_never_by_more_than_its_largest_share() -
     assert np.abs(np.corrcoef(shares) - np.eye(4)).max() < 0.15
 
 
+def test_the_strongest_augmentation_leaves_a_fifth_of_each_side() -> None:
+    """Twice the designed strength would cut a half from each side, and leave nothing."""
+    numbers = np.zeros((1, augment.RANDOM_NUMBERS), np.float32)
+    numbers[:, 19:23] = numbers[:, -1] = 1
+    across, along = augment.affine(numbers, settings(augment=2.0))[0, [0, 4]]
+    assert (across, along) == (pytest.approx(0.2), pytest.approx(0.2))
+
+
 def test_a_factor_of_the_grey_values_makes_bright_parts_white_and_leaves_black() -> None:
     number = np.zeros(augment.RANDOM_NUMBERS, np.float32)
     number[23] = number[-1] = 1

@@ -36,6 +36,8 @@ signal.signal(signal.SIGTERM, stop)
 what = pathlib.Path(data).name
 if what == "crash":
     sys.exit(1)
+if what == "other recipe":
+    sys.exit(4)
 if what == "ignores signals":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while what != "quick":
@@ -124,6 +126,21 @@ def test_a_crash_and_the_caps(stack: Stack, data: str, runtime: int, stall: int,
     has_checkpoint = (runs.results_directory(stack, run.id) / "checkpoint").exists()
     assert has_checkpoint is (why != "failed")
     assert not local._is_training(run, runs.results_directory(stack, run.id))
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize(
+    ("data", "why", "advice"),
+    [
+        ("crash", "failed", "to resume it from its checkpoint: pneumoctl train FOLDER --resume"),
+        ("other recipe", "not resumable", "to start a new run: pneumoctl train FOLDER"),
+    ],
+)
+def test_nobody_is_told_to_resume_what_cannot_be_resumed(stack: Stack, data: str, why: str, advice: str) -> None:
+    with pytest.raises(PneumoError) as caught:
+        here(stack, data)
+    run, receipt = last(stack)
+    assert receipt.why == why and caught.value.hint == f"pneumoctl runs logs {run.id}; {advice}"
 
 
 @pytest.mark.usefixtures("child")

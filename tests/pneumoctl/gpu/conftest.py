@@ -10,11 +10,9 @@ import pytest
 from pneumoctl.aws import ec2 as aws_module
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.gpu import guards, scheduled_stop
-from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.stack import Cloud as Where
-from pneumoctl.stack.stack import Stack, find
-from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
+from pneumoctl.stack.stack import Stack
+from tests.pneumoctl.cloud import REGION, Cloud, guarded_account, launch, stack_with_gpu_host
 from tests.pneumoctl.gpu.leases import lease
 
 
@@ -31,12 +29,8 @@ def fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def aws(fast: None, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setenv("AWS_REGION", REGION)
-    account = cloud.aws()
-    guarded(account, "watch")
-    yield account
-    cloud.ask("DELETE", "faults")
-    for armed in scheduled_stop.listed(account, "watch"):
-        scheduled_stop.delete(account, "watch", armed.run)
+    with guarded_account(cloud, "watch") as account:
+        yield account
 
 
 @pytest.fixture
@@ -46,11 +40,7 @@ def train(aws: Aws) -> Instance:
 
 @pytest.fixture
 def stack(train: Instance) -> Stack:
-    stack = find("watch")
-    stack.save_cloud(Where(REGION, "", ACCOUNT, "bucket"))
-    host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
-    front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
-    stack.save_hosts(Inventory((front, host)))
+    stack = stack_with_gpu_host("watch", train)
     stack.write("secrets.json", asdict(Secrets.generate()))
     return stack
 

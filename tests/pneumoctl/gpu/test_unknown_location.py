@@ -1,5 +1,7 @@
 """If this machine's files do not say where a stack on aws is, its GPU may be on: exit code 7, and what still works."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,17 @@ def test_a_damaged_record_of_the_run_is_exit_7(stack: Stack, capsys: pytest.Capt
     error = capsys.readouterr().err
     assert "may be billing: " in error and f"{record} is damaged" in error
     assert f"aws ec2 stop-instances --region {REGION}" in error
+
+
+def test_an_open_run_of_a_stack_that_is_no_longer_here_is_exit_7(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.save(stack, replace(RUN, region=REGION))
+    shutil.rmtree(stack.directory)
+    assert pneumoctl(["runs", "cancel", RUN.id, "--stack", "watch"]) == 7
+    message, hint = capsys.readouterr().err.splitlines()
+    assert message.endswith("is not confirmed stopped and may be billing: the stack is no longer on this machine")
+    assert hint.startswith(f"  next: pneumoctl gpu stop --stack watch --region {REGION}; find it: aws ec2 ")
 
 
 @pytest.mark.parametrize("verb", ["stop", "status"])

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from model.evaluation.intervals import proportion
+from model.evaluation.intervals import difference, proportion
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.registry import gate, store
 from pneumoctl.registry import promotion as registry_promotion
+from pneumoctl.registry.figures import balanced_accuracy
 from pneumoctl.stack import stack
 from tests.pneumoctl.registry.promotions import SETTINGS, acts, promote
 
@@ -143,7 +144,7 @@ def validated(register_model: Any, chosen_on: str, **figures: Any) -> Any:
     return register_model(None, validation={"n": 651, **figures}, operating_point=point, settings=split)
 
 
-def test_thresholds_that_were_chosen_on_different_films_are_compared_by_the_auc_alone(
+def test_rates_at_thresholds_of_different_films_are_compared_by_their_mean(
     register_model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A threshold from shifted copies gives a higher specificity and a lower sensitivity on the films themselves."""
@@ -156,13 +157,35 @@ def test_thresholds_that_were_chosen_on_different_films_are_compared_by_the_auc_
         (comparison,) = gate.compare(candidate, reference)
         assert comparison.same and not list(comparison.faults())
     (compared,) = promote(capsys, copies.id)["compared"]
-    words = "the thresholds were chosen on different films (shifted validation; validation): only the AUC is compared"
-    assert words in compared
+    words = "the thresholds were chosen on different films (shifted validation; validation): compared are the AUC"
+    assert f"balanced accuracy 0.953 (0.934 to 0.965); 0.973 (0.952 to 0.983), {words}" in compared
     worse = validated(register_model, "shifted validation", auc=proportion(950, 1000), **rates)
     promote(capsys, plain.id, "--force", "--reason", "a demonstration")
     error = promote(capsys, worse.id, code=Exit.GATE_FAILED)["error"]
     assert error["faults"] == [f"AUC 0.950 is below the 95 % interval 0.982 to 0.995 of {plain.id}"]
-    assert "only the AUC is compared" in error["message"]
+    assert "compared are the AUC and the balanced accuracy" in error["message"]
+
+
+def test_the_interval_of_balanced_accuracy_is_that_of_a_difference_of_rates() -> None:
+    """It is the mean of 1 and of sensitivity - (1 - specificity)."""
+    sensitivity, specificity = proportion(440, 482), proportion(168, 169)
+    assert sensitivity and specificity
+    ends = (("value", "value"), ("low", "high"), ("high", "low"))
+    false_rate = {name: 1 - specificity[other] for name, other in ends}
+    expected = difference(sensitivity, false_rate, correlation=0, n=651)
+    found = balanced_accuracy({"sensitivity": sensitivity, "specificity": specificity})
+    assert found == {name: pytest.approx((1 + expected[name]) / 2) for name, _ in ends} | {"n": 651}
+
+
+def test_a_poor_threshold_is_refused_whatever_films_it_was_chosen_on(register_model: Any) -> None:
+    """The network ranks as well as the other one, and overlooks three of ten."""
+    auc = proportion(990, 1000)
+    rates = {"sensitivity": proportion(470, 482), "specificity": proportion(164, 169)}
+    plain = validated(register_model, "validation", auc=auc, **rates)
+    poor = {"sensitivity": proportion(337, 482), "specificity": proportion(169, 169)}
+    (comparison,) = gate.compare(validated(register_model, "shifted validation", auc=auc, **poor), plain)
+    expected = f"balanced accuracy 0.850 is below the 95 % interval 0.952 to 0.983 of {plain.id}"
+    assert list(comparison.faults()) == [expected]
 
 
 def test_thresholds_that_were_chosen_on_the_same_copies_are_compared(register_model: Any) -> None:
@@ -174,10 +197,12 @@ def test_thresholds_that_were_chosen_on_the_same_copies_are_compared(register_mo
     assert list(comparison.faults()) == [f"sensitivity 0.913 is below the 95 % interval 0.970 to 0.993 of {high.id}"]
 
 
-def test_nothing_is_compared_without_the_auc_of_both(register_model: Any) -> None:
-    rates = {"sensitivity": proportion(470, 482), "specificity": proportion(164, 169)}
-    plain = validated(register_model, "validation", **rates)
-    copies = validated(register_model, "shifted validation", auc=proportion(990, 1000), **rates)
+@pytest.mark.parametrize(("lacking", "title"), [("auc", "AUC"), ("specificity", "balanced accuracy")])
+def test_nothing_is_compared_without_the_figures_of_both(register_model: Any, lacking: str, title: str) -> None:
+    figures = {"sensitivity": proportion(470, 482), "specificity": proportion(164, 169), "auc": proportion(990, 1000)}
+    copies = validated(register_model, "shifted validation", **figures)
+    del figures[lacking]
+    plain = validated(register_model, "validation", **figures)
     for candidate, reference in ((copies, plain), (plain, copies)):
         (fault,) = gate.compare(candidate, reference)[0].faults()
-        assert fault.endswith(f"the AUC was not measured for both, it and {reference.id}")
+        assert fault.endswith(f"the {title} was not measured for both, it and {reference.id}")

@@ -110,6 +110,21 @@ def test_the_figures_that_are_stated_are_shown_and_no_others(
     assert "specificity  0.900  0.596 to 0.982" in output and "sensitivity  0" not in output
 
 
+def test_what_was_measured_on_shifted_copies_is_stated(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rate = {"value": 0.9, "low": 0.596, "high": 0.982, "n": 10}
+    model = store.register(made(tiny_bundle, tmp_path / "new", {"shifted": {"sensitivity": rate}, "recipe": 2}))
+    assert run(["model", "show", model.id, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["shifted"], document["recipe"]) == ({"sensitivity": rate}, 2)
+    assert run(["model", "show", model.id]) == 0
+    assert (
+        "sensitivity  0.900  0.596 to 0.982"
+        in capsys.readouterr().out.partition("one shifted copy of each film of validation")[2]
+    )
+
+
 def test_each_operating_point_is_shown_with_the_films_that_it_was_chosen_on(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -90,7 +91,7 @@ def test_explicit_file_is_not_counted_as_skipped(ward: Path) -> None:
     assert find(["sub/deep/notes", "sub/deep"]).skipped == {}
 
 
-@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.png", "*.gif", "b.tx?", "empty", "nul\0byte"])
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.png", "*.gif", "b.tx?", "empty", "nul\0byte", "**x", ""])
 def test_path_that_names_no_picture_is_a_usage_error(ward: Path, path: str) -> None:
     (ward / "empty").mkdir()
     with pytest.raises(PneumoError) as caught:
@@ -106,6 +107,19 @@ def test_pipes_and_links_in_folders(ward: Path) -> None:
     files = find(["sub"])
     assert files.files == ["sub/c.JPG", "sub/link.png", "sub/deep/d", "sub/deep/e"]
     assert files.skipped["sub/pipe.png"] == "not a regular file, or a link to nothing"
+    assert files.skipped["sub/round"] == "a link to a folder, which is not followed"
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Change what the fixture below made, whoever runs the tests."""
+    user = os.geteuid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @pytest.fixture
@@ -138,10 +152,16 @@ def test_a_path_that_cannot_be_asked_about_is_an_error_of_its_own(named: str, li
     assert scored.document is not None and scored.error is None
 
 
-def test_a_folder_that_cannot_be_searched_is_not_skipped(listed_only: Path) -> None:
-    with pytest.raises(PneumoError, match="sub: Permission denied") as caught:
-        find([str(listed_only / "closed")])
-    assert caught.value.code == Exit.PARTLY
+def test_a_folder_that_cannot_be_searched_is_an_error_of_its_own(listed_only: Path) -> None:
+    folder = str(listed_only / "closed")
+    found = find([folder, str(listed_only / "open")])
+    files = found.files
+    assert found.unlisted == [f"{folder}/sub"] and files == [
+        f"{folder}/a.png",
+        f"{folder}/sub",
+        f"{listed_only}/open/c.png",
+    ]
+    assert score_file(lambda *_: FILM, files[1]).error == "cannot be read: Permission denied"
 
 
 def test_a_glob_longer_than_a_file_name_is_a_glob(ward: Path) -> None:
@@ -161,21 +181,18 @@ def test_standard_input_is_a_path(ward: Path) -> None:
     assert find(["-", "a.png"]).files == ["-", "a.png"]
 
 
-def test_an_unreadable_folder_is_not_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root can read everything, so the error of the system is simulated."""
-    (tmp_path / "closed").mkdir()
-    (tmp_path / "a.png").write_bytes(b"x")
-    scan = os.scandir
-
-    def refused(path: str) -> object:
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", path)
-        return scan(path)
-
-    monkeypatch.setattr("os.scandir", refused)
-    with pytest.raises(PneumoError, match="Permission denied") as caught:
-        find([str(tmp_path)])
-    assert caught.value.code == Exit.PARTLY
+@pytest.mark.parametrize("named", ["{}", "{}/*", "{}/*/*.png", "{}/**/*.png", "{}/**", "{}/link", "{}/lin?"])
+def test_an_unreadable_folder_is_an_error_of_its_own(named: str, listed_only: Path) -> None:
+    """Films in it would otherwise be missing from the results without a word."""
+    with as_owner():
+        (listed_only / "closed").chmod(0)
+        (listed_only / "link").symlink_to("closed")
+    files = find([named.format(listed_only), str(listed_only / "open")]).files
+    closed = f"{listed_only}/link" if "lin" in named else f"{listed_only}/closed"
+    assert set(files) == {closed, f"{listed_only}/open/c.png"} | (
+        {f"{listed_only}/link"} if "*" in named and "**" not in named else set()
+    )
+    assert score_file(lambda *_: FILM, closed).error == "cannot be read: Permission denied"
 
 
 def test_a_glob_over_loops_of_links_ends(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A labelled folder: names that reveal nothing about a patient, figures over the scored pictures only."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,24 @@ def outcome(number: int, probability: float | None, version: str = "v") -> FileR
 
 
 LABELS = {str(number): int(number < 4) for number in range(8)}
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures without its pictures would be those of other films. Root can list all: the error is simulated."""
+    for name in ("NORMAL", "PNEUMONIA/closed"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.png").touch()
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refused)
+    with pytest.raises(PneumoError, match="PNEUMONIA/closed: it cannot be listed") as caught:
+        labelled.find(tmp_path, None, "pneumoctl infer")
+    assert caught.value.code == Exit.PARTLY
 
 
 def test_figures_count_scored_pictures_only() -> None:

@@ -1,11 +1,13 @@
 """A run's objects in the bucket: the end report of this attempt only, progress, and results without checkpoints."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.training import artifacts
@@ -18,12 +20,13 @@ BUCKET = "training-store"
 
 
 @pytest.fixture
-def aws(cloud: Cloud) -> Aws:
+def aws(cloud: Cloud) -> Iterator[Aws]:
     account = cloud.aws()
-    if BUCKET not in {bucket["Name"] for bucket in account.call("s3", "list_buckets")["Buckets"]}:
-        where = {"LocationConstraint": REGION}
-        account.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
-    return account
+    where = {"LocationConstraint": REGION}
+    account.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
+    yield account
+    s3.empty(account, BUCKET)
+    account.call("s3", "delete_bucket", Bucket=BUCKET)
 
 
 def put(aws: Aws, key: str, text: str) -> None:
@@ -51,7 +54,6 @@ def test_results_are_downloaded_and_checkpoints_are_not(aws: Aws, tmp_path: Path
 
 
 def test_data_is_the_newest_and_none_is_exit_4(aws: Aws) -> None:
-    aws.call("s3", "delete_object", Bucket=BUCKET, Key="data/latest")
     with pytest.raises(PneumoError, match="no data set") as caught:
         artifacts.latest_data_set(aws, BUCKET)
     assert caught.value.code == Exit.PREFLIGHT and "data push" in caught.value.hint

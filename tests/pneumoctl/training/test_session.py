@@ -146,6 +146,7 @@ def test_a_host_that_never_boots_is_stopped(simulation: GpuSimulation, tmp_path:
     [
         ({"why": "failed", "exit": 1, "message": "loss is nan"}, 8, "failed"),
         ({"why": "collapsed", "exit": 3, "message": ""}, 8, "collapsed"),
+        ({"why": "not resumable", "exit": 4, "message": "another recipe"}, 8, "not resumable"),
         ({"why": "no gpu", "exit": 5, "message": "TensorFlow 2.21 sees none, driver 580.1"}, 8, "no gpu"),
         ({"why": "spot", "exit": 143, "message": "spot: terminate"}, 9, "spot"),
         ({"why": "killed", "exit": None, "message": "oom-kill"}, 8, "killed"),
@@ -159,6 +160,7 @@ def test_how_the_host_says_that_it_ended(
     summary = run_it(simulation, tmp_path)
     assert (summary.receipt.exit, summary.receipt.why) == (code, why)
     assert summary.receipt.message == end["message"] and simulation.state == "stopped"
+    assert summary.hint == ("to start a new run: pneumoctl train --gpu" if why == "not resumable" else "")
 
 
 def test_trained_but_not_in_the_bucket_is_no_success(simulation: GpuSimulation, tmp_path: Path) -> None:

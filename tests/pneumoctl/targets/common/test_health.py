@@ -4,9 +4,7 @@ import http.server
 import json
 import re
 import socket
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +12,10 @@ import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
-from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import proof
 from pneumoctl.targets.common import health
 from pneumoctl.targets.local import gate, readiness
-from tests.serving import serving
+from tests.serving import secure, serving
 
 KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
 MANIFEST = {"name": "m", "version": "1", "operating_point": {"threshold": 0.5}, "known_picture": KNOWN}
@@ -96,12 +93,8 @@ def test_a_front_door_without_an_answer_is_no_failed_gate(page: str) -> None:
 
 @pytest.fixture
 def secure_page(page: str, tmp_path: Path) -> Iterator[str]:
-    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC), "test")
-    tls.save(tmp_path, certificate, key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / tls.CERTIFICATE, tmp_path / tls.KEY)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    secure(server, tmp_path)
     with serving(server):
         yield f"https://127.0.0.1:{server.server_port}"
 

@@ -13,7 +13,7 @@ from pneumoctl.gpu import scheduled_stop
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Run
 from pneumoctl.training import finalize, spot
-from tests.pneumoctl.cloud import REGION, Cloud, guarded, launch
+from tests.pneumoctl.cloud import REGION, Cloud, guarded_account, launch
 from tests.pneumoctl.training.spot.spot_stack import STACK
 
 
@@ -29,12 +29,8 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
-    account = cloud.aws()
-    guarded(account, STACK)
-    yield account
-    cloud.ask("DELETE", "faults")
-    for lease in scheduled_stop.listed(account, STACK):
-        scheduled_stop.delete(account, STACK, lease.run)
+    with guarded_account(cloud, STACK) as account:
+        yield account
 
 
 @pytest.fixture

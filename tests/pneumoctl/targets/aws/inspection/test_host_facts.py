@@ -3,13 +3,12 @@
 import http.server
 import os
 import shutil
-import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from pneumoctl.targets.aws.inspection import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
 from tests import needs
 from tests.pneumoctl.examples import HOSTS_OUTPUT
-from tests.serving import serving
+from tests.serving import secure, serving
 
 SAID = """boot=ok\x20
 api/current=releases/0123456789ab
@@ -213,12 +212,8 @@ def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterato
         def log_message(self, *_: object) -> None:
             """Keep the log out of the test's output."""
 
-    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC) - ago, "test")
-    tls.save(folder, certificate, key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    certificate = secure(server, folder, ago)
     with serving(server):
         url = f"https://127.0.0.1:{server.server_address[1]}"
         yield WebEndpoint(url, tls.fingerprint(certificate), ("me", "secret"))

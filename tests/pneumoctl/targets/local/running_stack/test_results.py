@@ -97,7 +97,7 @@ def test_a_teardown_whose_export_cannot_be_written_stops_nothing(operator: Opera
 
 def test_a_teardown_that_is_told_to_end_leaves_the_stack_serving(operator: Operator) -> None:
     journal = operator.directory / "journal.jsonl"
-    before = journal.read_text()
+    before, exports = journal.read_text(), exported(operator)
     pids = {service["name"]: service["pid"] for service in operator.status_document()["services"]}
     page = psutil.Process(pids["ui"])
     page.suspend()  # it does not end before the teardown has got its signal
@@ -110,7 +110,11 @@ def test_a_teardown_that_is_told_to_end_leaves_the_stack_serving(operator: Opera
     _, stderr = child.communicate(timeout=300)
     assert child.returncode == 128 + signal.SIGTERM, stderr
     wait_for(lambda: operator.status_document()["serving"])
-    assert not list(operator.data.glob("pneumoctl/exports/*"))
+    assert exported(operator) == exports
+
+
+def exported(operator: Operator) -> set[Path]:
+    return set(operator.data.glob("pneumoctl/exports/*"))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
