@@ -24,7 +24,7 @@ def configure() -> None:
 
 
 # In a line of a request that is not valid, nobody knows where the address ends.
-_ADDRESS = re.compile(r"(Invalid HTTP request line: ).*|(?<=\s)/\S*", re.DOTALL)
+_ADDRESS = re.compile(r"(Invalid HTTP request line: ).*|(?<=\s)(?:[A-Za-z][\w+.-]*:/)?/\S*", re.DOTALL)
 
 
 class WithoutAddresses(logging.Filter):

@@ -58,6 +58,8 @@ def test_the_log_of_the_server_quotes_no_address(caplog, config):
     server.error("Error handling request %s %s", "GET", "/predictions?q=Meier+Anna&order=time")
     server.warning("Invalid request from ip=1.2.3.4: Invalid HTTP request line: 'GET /predictions?q=Meier Anna X'")
     server.warning("Invalid request from ip=1.2.3.4: Invalid HTTP request line: 'GET /Meier.dcm HTTP/9'")
+    server.error("Error handling request %s", "http://api:5000/v1/predictions?q=Meier+Anna")
+    server.error("Error handling request %s", "HTTP://api/v1/predictions?q=Meier+Anna")
     server.info("Booting worker with pid: %s", 7)
     assert "Meier" not in caplog.text and "Anna" not in caplog.text
     assert "Error handling request GET (address left out)" in caplog.text and "pid: 7" in caplog.text
