@@ -127,10 +127,11 @@ class Eraser:
         """
         identifier = listing.id_of(member.decode("latin-1"))
         entry = (index_of(*FIRST), member)
+        says_time = listing.time_of(member.decode("latin-1")) != listing.UNKNOWN_TIME
 
         def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> bool:
             sealed = pipe.get(key_of("record", identifier))
-            if sealed is not None and self._is_over(identifier, sealed, cutoff) is False:
+            if sealed is not None and not self._is_over(identifier, sealed, cutoff, otherwise=says_time):
                 self._repair(pipe, identifier, sealed, entry, begin)
                 return False
             entries = self._entries(pipe, identifier, sealed)
@@ -167,11 +168,13 @@ class Eraser:
         announce_removal(pipe, entry[1])
         announce(pipe, identifier)
 
-    def _is_over(self, identifier: str, sealed: bytes, cutoff: int) -> bool | None:
-        """Whether a record has expired, by what it says itself although it is damaged; None if it says nothing."""
+    def _is_over(self, identifier: str, sealed: bytes, cutoff: int, otherwise: bool = False) -> bool:
+        """Whether a record has expired, by what it says itself if it is damaged; `otherwise`: if it says nothing."""
         expired = self._has_expired(identifier, sealed, cutoff)
-        said = said_by(sealed) if expired is None else None
-        return expired if said is None else said <= cutoff
+        if expired is not None:
+            return expired
+        said = said_by(sealed)
+        return otherwise if said is None else said <= cutoff
 
     def erase_unlisted(self) -> int:
         """Erase the results that have expired, although no index lists them, and what is left over of results.

@@ -58,6 +58,17 @@ def test_a_damaged_record_is_not_erased_by_a_damaged_entry_that_reads_as_old(cli
     assert client.exists(f"pneumo:1:record:{record(1).id}")
 
 
+def test_an_entry_that_says_no_time_erases_no_damaged_record(client):
+    store = store_of(client)
+    put(store, record(1))
+    key = f"pneumo:1:record:{record(1).id}"
+    client.set(key, client.get(key).replace(b'"created"', b'"cre\x00ted"'))
+    with_entry(client, 1, b"\x000001767225600000")  # a byte of its time is damaged
+    assert store.eraser.erase_expired(10) == 0
+    assert client.exists(key, f"pneumo:1:image:{record(1).id}") == 2
+    assert ready(store).lists.page("time", "all", None, 10).damaged == [record(1).id]
+
+
 def test_what_stays_keeps_nothing_older_from_being_erased(client):
     store = store_of(client, NOW)
     put(store, *(record(number) for number in range(1, 8)))
