@@ -75,14 +75,14 @@ def _check(value: Any, rules: Schema, name: str) -> None:
 
 
 def _check_any(value: Any, alternatives: list[Schema], name: str) -> None:
-    errors = []
+    faults = []  # their words: an error would keep all that its callers hold, and itself, in a cycle
     for alternative in alternatives:
         try:
             _check(value, alternative, name)
             return
         except Invalid as error:
-            errors.append(error)
-    raise errors[0]
+            faults.append(str(error))
+    raise Invalid(faults[0])
 
 
 def _check_fields(value: dict[str, Any], rules: Schema, name: str) -> None:

@@ -1,5 +1,7 @@
 """JSON Schema from typed dictionaries, and the check against it, held to an independent implementation."""
 
+import gc
+import weakref
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 import pytest
@@ -89,3 +91,20 @@ def test_the_check_agrees_with_an_independent_validator(value: object, valid: bo
 def test_an_unknown_constraint_is_a_programming_error() -> None:
     with pytest.raises(KeyError):
         checked("x", Annotated[str, ("longest", 3)])
+
+
+def test_a_value_that_matches_a_later_alternative_is_not_held():
+    """Errors of the earlier alternatives would hold it, and all that the callers hold, until the next collection."""
+
+    class Held(list):
+        pass
+
+    gc.disable()
+    try:
+        value = Held(["a"])
+        watched = weakref.ref(value)
+        checked(value, int | list[str])
+        del value
+        assert watched() is None
+    finally:
+        gc.enable()
