@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import redis
 
-from webapp.api.storage.errors import StoreFull
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.transactions import transact
 
@@ -31,15 +31,21 @@ def announce_removal(pipe: redis.client.Pipeline, member: bytes) -> None:
     _add(pipe, {"gone": member})
 
 
-def announce_everything(client: redis.Redis) -> None:
-    """Announce that everything is to be read again, now or once there is memory for it."""
-    try:
-        with client.pipeline() as pipe:
-            _add(pipe, {"all": ""})
-            pipe.set(SETTLED, "1")
-            pipe.execute()
-    except redis.OutOfMemoryError:
-        owe(client)
+def announce_everything(client: redis.Redis) -> bool:
+    """Announce that everything is to be read again, now or once there is memory for it.
+
+    False if Redis takes no changes, as on a full disk: what is stored can be read all the same.
+    """
+    with suppress(redis.ResponseError):
+        try:
+            with client.pipeline() as pipe:
+                _add(pipe, {"all": ""})
+                pipe.set(SETTLED, "1")
+                pipe.execute()
+        except redis.OutOfMemoryError:
+            owe(client)
+        return True
+    return False
 
 
 def owe(client: redis.Redis) -> None:
@@ -48,7 +54,7 @@ def owe(client: redis.Redis) -> None:
 
 
 def settle(client: redis.Redis) -> None:
-    """Announce what is owed, if there is memory for it."""
+    """Announce what is owed, if there is memory for it and Redis takes changes."""
 
     def queue(pipe: redis.client.Pipeline) -> None:
         if pipe.get(SETTLED) is None:
@@ -56,7 +62,7 @@ def settle(client: redis.Redis) -> None:
             pipe.set(SETTLED, "1")
             _add(pipe, {"all": ""})
 
-    with suppress(StoreFull):
+    with suppress(StoreUnavailable):
         transact(client, (SETTLED,), queue)
 
 

@@ -9,12 +9,11 @@ Processes of an earlier version announce no change. So everything is also read a
 announced, while the rows stay in use: slowly, so that it takes a part of one core only.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import redis
 
@@ -22,11 +21,11 @@ from webapp.api.storage import listing
 from webapp.api.storage.changes import CHANGES, SETTLED, Changes, announce_everything, settle
 from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.reading import Reading, unforeseen
 from webapp.api.storage.records import Record, Review
 from webapp.api.storage.rows import Row, Rows, row_of
 from webapp.api.storage.transactions import read_together
 
-log = logging.getLogger(__name__)
 _BATCH = 500  # results of one request to Redis
 _SMALL_BATCH = 50  # while the rows are in use: requests wait no longer than for this
 _AT_ONCE = 1000  # changes that one use takes in
@@ -36,23 +35,6 @@ _AGAIN_SECONDS = 600.0  # between two readings of everything
 _RETRY_SECONDS = 10.0  # before it is read again after that failed
 _PAUSE = 3  # times as long as a batch took, while the rows are in use
 _INDEX = index_of("time", "all")
-
-
-@dataclass
-class _Reading:
-    """A reading of everything, in a thread of its own. `fault`: why it failed. `progress`: results read, and all."""
-
-    fault: type[StoreUnavailable] | None = None
-    message: str = ""
-    progress: tuple[int, int] = (0, 0)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def wait(self, seconds: float) -> None:
-        """Wait for its end; raises NotRead, or the fault."""
-        if not self.done.wait(seconds):
-            raise NotRead(*self.progress)
-        if self.fault is not None:
-            raise self.fault(self.message)
 
 
 class Worklist:
@@ -73,12 +55,13 @@ class Worklist:
         self._stale = False  # it was announced that everything is to be read again
         self._due = 0.0  # when everything is read again (monotonic seconds)
         self._starting = threading.Lock()  # of the reading that runs
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
         self._announced = False
 
     def start(self) -> None:
-        """Begin to read everything, unless that is done."""
-        self._begin()
+        """Begin to read everything, unless that is done. If it cannot begin, the next request tries again."""
+        with suppress(Unlistable):
+            self._begin()
 
     @contextmanager
     def rows(self, wait: float, compare: bool = False) -> Iterator[Rows]:
@@ -91,29 +74,41 @@ class Worklist:
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             raise StoreUnavailable("others wait for Redis")
         try:
-            if self._rows is None or not self._follow(self._rows, compare):
+            if not self._is_up_to_date(compare):
                 self._rows = None
                 begun = self._begin()
                 raise NotRead(*(begun.progress if begun else (0, 0)))
             if self._reading is None and (self._stale or time.monotonic() >= self._due):
-                self._stale = False
-                self._begin(again=True)
+                with suppress(Unlistable):
+                    self._begin(again=True)
+                    self._stale = False
             yield self._rows
         finally:
             self._lock.release()
 
-    def _begin(self, again: bool = False) -> _Reading | None:
+    def _is_up_to_date(self, compare: bool) -> bool:
+        try:
+            return self._rows is not None and self._follow(self._rows, compare)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            self._rows = None  # perhaps they changed in part
+            raise unforeseen(error) from None
+
+    def _begin(self, again: bool = False) -> Reading | None:
         """The reading that runs. If none does, and nothing is known or everything is read `again`, it begins now."""
         with self._starting:
             if self._reading is None and (again or self._rows is None):
-                self._reading = _Reading()
-                pause = _PAUSE if again else 0
-                threading.Thread(
-                    target=self._read_all, args=(self._reading, pause), name="worklist", daemon=True
-                ).start()
+                reading = Reading()
+                arguments = (reading, _PAUSE if again else 0)
+                try:
+                    threading.Thread(target=self._read_all, args=arguments, name="worklist", daemon=True).start()
+                except RuntimeError as error:  # the machine has no thread left
+                    raise unforeseen(error) from None
+                self._reading = reading
             return self._reading
 
-    def _read_all(self, reading: _Reading, pause: float) -> None:
+    def _read_all(self, reading: Reading, pause: float) -> None:
         due = time.monotonic() + _RETRY_SECONDS
         try:
             with redis_errors():
@@ -123,19 +118,17 @@ class Worklist:
             due = time.monotonic() + _AGAIN_SECONDS
         except StoreUnavailable as error:
             reading.fault, reading.message = StoreUnavailable, str(error)
-        except Exception as error:  # nothing of what is stored may reach the log
-            log.error("the results could not be read for the lists: %s", type(error).__name__)
-            reading.fault, reading.message = Unlistable, f"reading them failed ({type(error).__name__})"
+        except Exception as error:
+            reading.fault, reading.message = Unlistable, str(unforeseen(error))
         finally:
             with self._starting:
                 self._due, self._reading = due, None
             reading.done.set()
 
-    def _everything(self, reading: _Reading, pause: float) -> tuple[Rows, str | None]:
+    def _everything(self, reading: Reading, pause: float) -> tuple[Rows, str | None]:
         """All rows, and the position in the stream before they were read: what changes meanwhile is read again."""
         if not self._announced:
-            announce_everything(self._redis)
-            self._announced = True
+            self._announced = announce_everything(self._redis)
         position = self._last_change()
         rows, members = Rows(), self._members()
         batch = _SMALL_BATCH if pause else _BATCH

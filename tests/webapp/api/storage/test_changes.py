@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
+import pytest
+
 from tests.webapp.api.records import opened, put, ready, record
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.storage.changes import CHANGES, SETTLED
-from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.errors import StoreUnavailable, Unlistable
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.rows import Row, Rows
@@ -157,6 +159,44 @@ def test_everything_is_read_by_one_thread_at_a_time_also_if_it_fails(monkeypatch
         each.join()
     assert (len(failures), most) == (400, 1)
     assert starts <= 400
+
+
+def test_a_redis_that_takes_no_changes_is_listed(store, own_redis):
+    put(opened(own_redis), record(1), record(2))
+    client = own_redis.client()
+    client.config_set("min-replicas-to-write", 1)  # as with a disk that is full: it refuses each change
+    other = opened(own_redis)
+    page = other.lists.page("time", "all", None, 10)
+    assert [each.prediction["file"] for each in page.records] == ["2.png", "1.png"]
+    assert unread(other) == ["2.png", "1.png"]
+    client.config_set("min-replicas-to-write", 0)
+    client.delete(SETTLED)
+    client.config_set("min-replicas-to-write", 1)
+    assert unread(other) == ["2.png", "1.png"]
+    newest = client.xrevrange(CHANGES, count=1)[0][0].decode()
+    client.config_set("min-replicas-to-write", 0)
+    eventually(lambda: other.lists._worklist._reading is None)
+    other.lists._worklist._due = 0.0
+    assert unread(other) == ["2.png", "1.png"]
+    eventually(lambda: {b"all": b""} in [fields for _, fields in client.xrange(CHANGES, f"({newest}")])
+
+
+def test_a_reading_that_cannot_begin_is_begun_by_the_next_request(store, redis_server, monkeypatch):
+    put(store, record(1))
+    fresh = opened(redis_server)
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError))
+        fresh.lists.start()
+        assert len(fresh.lists.page("time", "all", None, 10).records) == 1
+        with pytest.raises(Unlistable):
+            unread(fresh)
+    assert unread(fresh) == ["1.png"]
+    eventually(lambda: fresh.lists._worklist._reading is None)
+    fresh.lists._worklist._due, fresh.lists._worklist._stale = 0.0, True
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError))
+        assert unread(fresh) == ["1.png"]
+    assert fresh.lists._worklist._stale
 
 
 def test_many_rows_are_removed_as_few_are():

@@ -164,3 +164,19 @@ def test_an_error_that_nobody_foresaw_leaves_the_lists_of_the_index(store, redis
     with pytest.raises(Unlistable):
         fresh.lists.page("time", "all", None, 10, Filters(review="unread"))
     assert "KeyError" in caplog.text and "Meier" not in caplog.text
+
+
+def test_so_does_one_that_happens_while_changes_are_read(store, redis_server, monkeypatch, caplog):
+    put(store, record(1))
+    fresh = ready(opened(redis_server))
+
+    def fail(*_: object) -> None:
+        raise KeyError("Meier.png")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("webapp.api.storage.worklist.row_of", fail)
+        put(store, record(2))
+        assert walk(fresh, "probability", "all", 1) == ["2.png", "1.png"]
+    assert "KeyError" in caplog.text and "Meier" not in caplog.text
+    ready(fresh)
+    assert len(fresh.lists.page("time", "all", None, 10, Filters(review="unread")).records) == 2
