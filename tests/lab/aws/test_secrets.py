@@ -64,10 +64,17 @@ def files_below(*directories: Path) -> list[Path]:
     return [path for path in paths if "providers" not in path.parts]
 
 
-def test_secrets_are_only_in_their_own_files(operator: Operator, secrets: list[bytes]) -> None:
+@pytest.fixture
+def plan(operator: Operator) -> Path:
+    """A saved plan of terraform, as an `up` without changes leaves it; one that changes something deletes its own."""
+    path = operator.directory / PLAN
+    if not path.exists():
+        operator.run("up", "-y")
+    return path
+
+
+def test_secrets_are_only_in_their_own_files(operator: Operator, plan: Path, secrets: list[bytes]) -> None:
     """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
-    if not (operator.directory / PLAN).exists():
-        operator.run("up", "-y")  # without changes: it keeps its saved plan
     files = files_below(operator.lab.paths.home)
     names = {str(path.relative_to(operator.directory)) for path in files if path.is_relative_to(operator.directory)}
 
@@ -82,10 +89,9 @@ def test_secrets_are_only_in_their_own_files(operator: Operator, secrets: list[b
     assert files_with_secrets(secrets, files) - {exported} == {operator.directory / name for name in SECRET_FILES}
 
 
-def test_terraform_shows_no_secret(operator: Operator, secrets: list[bytes]) -> None:
+def test_terraform_shows_no_secret(operator: Operator, plan: Path, secrets: list[bytes]) -> None:
     """The saved plan contains the state before and after it, the variables and the configuration."""
-    directory = operator.directory / PLAN
-    shown = operator.lab.run(["terraform", f"-chdir={directory.parents[1]}", "show", "-json", str(directory)]).stdout
+    shown = operator.lab.run(["terraform", f"-chdir={plan.parents[1]}", "show", "-json", str(plan)]).stdout
 
     assert {"prior_state", "variables", "configuration"} < set(json.loads(shown))
     assert not [secret for secret in secrets if secret in shown.encode()]
