@@ -16,9 +16,10 @@ _NOT_READ = "not-read"  # the code of what could not be read
 
 @dataclass(frozen=True)
 class Reviews:
-    """The reviews of a result, or why they cannot be shown."""
+    """The reviews of a result and how many more are damaged, or why they cannot be shown."""
 
     entries: Sequence[Feedback] = ()
+    damaged: int = 0
     fault: str = ""
 
 
@@ -51,7 +52,8 @@ def _not_found(api: ApiClient, identifier: str) -> str:
 def reviews(api: ApiClient, identifier: str) -> Reviews:
     """The reviews of a result, or why they cannot be shown."""
     try:
-        return Reviews(api.feedback(identifier, g.request_id))
+        answer = api.feedback(identifier, g.request_id)
+        return Reviews(answer["feedback"], answer["damaged"])
     except ApiError as error:
         return Reviews(fault=f"{error.title}. {error.detail}")
 

@@ -103,10 +103,15 @@ def test_reviews_are_told_in_words(page, ids):
     assert "✓</span> unsure" in visible(page.get("/predictions"))
 
 
-def test_a_damaged_review_is_an_error_in_the_list(page, ids, redis_server):
+def test_a_damaged_review_is_an_error_in_the_list_and_beside_the_others(page, ids, redis_server):
+    path = f"/predictions/{ids['d 2.png']}"
+    page.post(f"{path}/feedback", data={"label": "unsure", "comment": "the other"})
+    assert "damaged" not in visible(page.get(path))
     key, client = f"pneumo:1:feedback:{ids['d 2.png']}", redis_server.client()
     client.lset(key, 0, client.lindex(key, 0) + b"x")
     assert visible(page.get("/predictions")).count("Error: a review is damaged") == 1
+    text = visible(page.get(path))
+    assert "Error: 1 review is damaged and cannot be shown." in text and "the other" in text
 
 
 def test_a_row_has_a_small_picture_or_says_that_there_is_none(page, ids):
