@@ -151,6 +151,14 @@ def test_a_review_keeps_the_place_in_a_list_that_no_longer_has_the_result(page, 
     assert link(answer, "Previous").startswith(f"/predictions/{ids['c.png']}?review=unread")
 
 
+def test_a_later_page_whose_results_were_erased_meanwhile_is_not_an_empty_list(page_of_fake_api, fake_api):
+    empty = PAGE | {"predictions": [], "entries": [], "damaged": [], "next": None, "first": None}
+    fake_api.body = json.dumps(empty | {"total": 50}).encode()
+    for query, first in (("cursor=c", True), ("cursor=c&q=a", True), ("", False)):
+        text = visible(page_of_fake_api.get(f"/predictions?{query}"))
+        assert "No results on this page." in text and ("First page" in text) == first
+
+
 def test_without_its_place_a_result_is_shown_and_the_reason_told(page, ids, monkeypatch):
     for error, role, words in (
         (NotRead(1, 2), "status", "Place in the list: not known yet. The list is being read: 1 of 2 results so far"),
