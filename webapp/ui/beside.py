@@ -1,6 +1,6 @@
-"""What a page shows beside a result: pictures and reviews. If they cannot be read, the result is shown all the same."""
+"""What a page shows beside a result: pictures, reviews, place. What cannot be read does not keep the result back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import g
@@ -54,6 +54,14 @@ def reviews(api: ApiClient, identifier: str) -> Reviews:
         return Reviews(answer["feedback"], answer["damaged"])
     except ApiError as error:
         return Reviews(fault=f"{error.title}. {error.detail}")
+
+
+def place(api: ApiClient, identifier: str, chosen: Mapping[str, str]) -> dict[str, object]:
+    """The `place` of a result in the list that the reader came from, or in `no_place` why it is not known."""
+    try:
+        return {"place": api.place(identifier, chosen, g.request_id), "no_place": None}
+    except ApiError as error:
+        return {"place": None, "no_place": error}
 
 
 def _neither(reason: str) -> Pictures:
