@@ -109,10 +109,9 @@ def test_many_uploads_and_reads_leave_threads_for_the_probes() -> None:
         (line,) = (line for line in conf.splitlines() if f"webapp.{name}:" in line)
         threads = int(line.split("--threads=")[1].split('"')[0])
         environment = files(DESIRED)[f"/s/env/{name}.env"].content
-        bounds = [
-            line.split("=")[1] for line in environment.splitlines() if line.startswith(("MAX_PENDING=", "MAX_READS="))
-        ]
-        assert len(bounds) == {"api": 1, "ui": 2}[name]
+        waiting = ("MAX_PENDING=", "MAX_READS=", "MAX_THUMBNAILS=")
+        bounds = [line.split("=")[1] for line in environment.splitlines() if line.startswith(waiting)]
+        assert len(bounds) == {"api": 1, "ui": 3}[name]
         assert sum(map(int, bounds)) + 4 <= threads
 
 
