@@ -159,6 +159,20 @@ def test_a_later_page_whose_results_were_erased_meanwhile_is_not_an_empty_list(p
         assert "No results on this page." in text and ("First page" in text) == first
 
 
+def test_from_an_error_a_way_leads_back_to_the_list_and_to_the_result(page, ids):
+    here, query = f"/predictions/{ids['b 1.png']}", "order=probability&q=png"
+    text = error_page(page.post(f"{here}/feedback?{query}", data={"label": "healthy"}), 400)
+    assert f'href="{here}?order=probability&amp;q=png">Go back to the result and try again</a>' in text
+    assert "Choose files" not in text
+    page.post(f"{here}/erase")
+    for path in (here, f"{here}/erase"):
+        answer = page.get(f"{path}?{query}")
+        error_page(answer, 404)
+        assert link(answer, "Back to the list") == f"/predictions?{query}"
+    assert "Back to the list" not in error_page(page.get("/predictions?order=x"), 400)
+    assert link(page.get(f"/predictions/{UNKNOWN}?order=x&_scheme=evil"), "Back to the list") == "/predictions"
+
+
 def test_without_its_place_a_result_is_shown_and_the_reason_told(page, ids, monkeypatch):
     for error, role, words in (
         (NotRead(1, 2), "status", "Place in the list: not known yet. The list is being read: 1 of 2 results so far"),
