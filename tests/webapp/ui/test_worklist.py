@@ -69,6 +69,14 @@ def test_a_search_for_a_word_that_elsewhere_means_everything_is_a_search(page, c
     assert names(page.get(f"/predictions?model={word}")) == []
 
 
+def test_a_list_on_paper_says_how_it_was_filtered(page, ids):
+    text = visible(page.get("/predictions?q=png&review=unread"))
+    assert '<p class="on-paper">unread, “png” in the file name; newest first</p>' in text
+    style = page.get("/static/style.css").get_data(as_text=True)
+    screen, _, paper = style.partition("@media print")
+    assert ".on-paper { display: none; }" in screen and ".on-paper { display: block; }" in paper
+
+
 def test_the_form_keeps_what_was_chosen(page, ids):
     text = visible(page.get("/predictions?q=%22x%22&review=unread&from=2026-01-31&model=v9"))
     assert 'value="&#34;x&#34;"' in text and 'value="2026-01-31"' in text
