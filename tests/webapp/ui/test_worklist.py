@@ -72,7 +72,8 @@ def test_a_search_for_a_word_that_elsewhere_means_everything_is_a_search(page, c
 def test_a_list_on_paper_says_how_it_was_filtered(page, ids):
     text = visible(page.get("/predictions?q=png&review=unread"))
     assert '<p class="on-paper">unread, “png” in the file name; newest first</p>' in text
-    style = page.get("/static/style.css").get_data(as_text=True)
+    with page.get("/static/style.css") as answer:
+        style = answer.get_data(as_text=True)
     screen, _, paper = style.partition("@media print")
     assert ".on-paper { display: none; }" in screen and ".on-paper { display: block; }" in paper
 
