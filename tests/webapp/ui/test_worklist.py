@@ -107,6 +107,7 @@ def test_a_list_that_does_not_exist_is_an_error(page, query):
 def test_reviews_are_told_in_words(page, ids):
     text = visible(page.get("/predictions"))
     assert text.count("Unread") == 3 and text.count('<tr class="new">') == 3
+    assert '<span class="review disagrees" title="contradicts the model">' in text
     assert re.search(r"≠</span> no pneumonia<span class=\"sr\">, contradicts the model", text)
     page.post(f"/predictions/{ids['a 1.png']}/feedback", data={"label": "unsure"})
     assert "✓</span> unsure" in visible(page.get("/predictions"))
@@ -142,6 +143,8 @@ def test_from_one_result_to_the_next_in_the_order_of_the_list(page, ids):
     answer = page.get(re.search(r'class="file" title="[^"]*" href="([^"]*)"', visible(listed))[1].replace("&amp;", "&"))
     assert "<strong>1</strong> of 2" in visible(answer)
     assert (link(answer, "Previous"), link(answer, "First")) == (None, None)
+    for words in ("First", "Previous"):  # also a screen reader says that they lead nowhere
+        assert f'<a class="button off" role="link" aria-disabled="true">{words}</a>' in visible(answer)
     assert "signs of pneumonia, “png” in the file name; most suspicious first" in visible(answer)
     answer = page.get(link(answer, "Next"))
     assert f'<h1 class="file">{order[1]}</h1>' in visible(answer)
