@@ -12,7 +12,7 @@ from pneumoctl.plan.steps import Put, describe
 from pneumoctl.stack import inventory
 from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.settings import Settings, erases
 from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
 from pneumoctl.targets.local.desired import LocalDesiredState
 
@@ -73,6 +73,7 @@ def test_the_plan_says_what_a_limit_of_days_erases() -> None:
     kept = replace(DESIRED, settings=Settings(target="local", retention_days=30))
     (line,) = [line for line in describe(up_plan.plan(kept)) if "start the API" in line]
     assert line == "  + Configure and start the API (erases results older than 30 days) on app"
+    assert erases(Settings(retention_days=1)) == " (erases results older than 1 day)"
 
 
 def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
