@@ -95,6 +95,7 @@ def test_the_form_keeps_what_was_chosen(page, ids):
         "q=" + "x+" * 9,
         "from=x",
         "to=20260101",
+        "from=2026-02-01&to=2026-01-31",
         "cursor=x",
     ],
 )
