@@ -115,7 +115,7 @@ def erase(
     Earlier ones still do. Erasing an erased result again changes nothing.
 
     Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased. 1
-    none of them is of a result, or none was erased.
+    none of them is of a result, or none is known to be erased.
     """
     stack, wanted = invocation.stack, erasure.checked(ids)
     what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
