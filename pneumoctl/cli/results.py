@@ -115,13 +115,13 @@ def erase(
     Earlier ones still do. Erasing an erased result again changes nothing.
 
     Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased. 1
-    none of them is of a result, or none was erased.
+    none of them is of a result, or none is known to be erased.
     """
     stack, wanted = invocation.stack, erasure.checked(ids)
     what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
     if not yes and not console.ask(f"Erase {what}? This cannot be undone."):
         raise PneumoError(f"cancelled: nothing was erased; it would erase {what}", "answer y, or give --yes")
-    with stack.locked("results erase"), audit.recorded(stack, "results erase", {}) as act:
+    with stack.locked("results erase"), audit.recorded(stack, "results erase", {"ids": " ".join(wanted)}) as act:
         with target(*invocation).results() as store:
             act.begin(audit.plan_digest(wanted))
             done = erasure.erase(store, wanted)
@@ -130,7 +130,7 @@ def erase(
             raise _unknown(done.unknown)
         act.code = Exit.PARTLY if done.unknown or done.failed else Exit.DONE
     lists = {"erased": done.erased, "before": done.before, "unknown": done.unknown, "failed": done.failed}
-    console.result({"stack": stack.name, **lists})
+    console.result({"stack": stack.name, **lists, "reason": done.reason and done.reason.message})
     before = f"; {len(done.before)} erased before" if done.before else ""
     console.text(f"{counted(len(done.erased), 'result')} erased{before}")
     if done.unknown:

@@ -135,7 +135,8 @@ class Settings:
 
 def erases(settings: Settings) -> str:
     """What the API erases, for the title of the step that starts it: whoever sets or lowers it must see that."""
-    return f" (erases results older than {settings.retention_days} days)" if settings.retention_days else ""
+    days = settings.retention_days
+    return f" (erases results older than {days} {'day' if days == 1 else 'days'})" if days else ""
 
 
 def gpu_choices(settings: Settings) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import Feedback, Pictures, Place
+from webapp.documents import FeedbackList, Pictures, Place
 from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
@@ -73,10 +73,10 @@ class ApiClient:
         """Erase a prediction with its picture, heat map and feedback."""
         self._transport.request("DELETE", f"/v1/predictions/{identifier}", request_id)
 
-    def feedback(self, identifier: str, request_id: str) -> list[Feedback]:
-        """The feedback on a prediction."""
+    def feedback(self, identifier: str, request_id: str) -> FeedbackList:
+        """The feedback on a prediction, and how many entries are damaged."""
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}/feedback", request_id)
-        return _read(answer, responses.feedback)
+        return _read(answer, lambda document: responses.feedback(document, identifier))
 
     def add_feedback(self, identifier: str, label: str, comment: str, request_id: str) -> None:
         """Add feedback to a prediction."""

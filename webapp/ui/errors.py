@@ -34,7 +34,7 @@ def _handle(error: Exception) -> Response:
     shown = as_api_error(error)
     # Trying again helps only if the request was not the cause.
     again = retry_url() if shown.status in _TRANSIENT else None
-    return error_response(shown, "error.html", error=shown, again=again)
+    return error_response(shown, "error.html", error=shown, again=again, back=_back(shown))
 
 
 def as_api_error(error: Exception) -> ApiError:
@@ -75,6 +75,18 @@ def retry_url() -> str | None:
     arguments = request.args.to_dict(flat=False)
     own = {name: values for name, values in arguments.items() if name in _PARAMETERS}
     return url_for(request.endpoint, **(request.view_args or {}), **own)
+
+
+def _back(error: ApiError) -> tuple[str, str] | None:
+    """Words and address of the way back from an error about a result: to it, or to the list that the reader left."""
+    if "identifier" not in (request.view_args or {}):
+        return None
+    values = {} if error.code is None and error.status == 400 else request.args.to_dict()  # they may be the cause
+    fields = {name: value for name, value in values.items() if name in list_query.NAMES}
+    if request.method == "POST":
+        address = url_for("pages.show", identifier=request.view_args["identifier"], **fields)
+        return "Go back to the result and try again", address
+    return "Back to the list", url_for("pages.index", **fields)
 
 
 def _drain_upload() -> None:

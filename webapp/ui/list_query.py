@@ -53,6 +53,8 @@ class ListQuery:
         }
         if len(values["q"].split()) > _MAX_WORDS:
             raise BadRequest(f"The file name to look for has at most {_MAX_WORDS} words.")
+        if values["from"] > values["to"] > "":  # the list would be empty, whatever is stored
+            raise BadRequest("The first day is after the last one.")
         return cls({name: value for name, value in values.items() if value != _DEFAULTS.get(name, "")})
 
     def get(self, name: str) -> str:

@@ -12,7 +12,6 @@ from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.documents import (
     Created,
     Entry,
-    Feedback,
     FeedbackList,
     Page,
     PartlyCreated,
@@ -99,10 +98,12 @@ def place(value: object) -> Place:
     return checked(value, Place)
 
 
-def feedback(value: object) -> list[Feedback]:
-    """The feedback on a prediction; raises Invalid."""
-    entries: FeedbackList = checked(value, FeedbackList)
-    return entries["feedback"]
+def feedback(value: object, identifier: str) -> FeedbackList:
+    """The feedback on the prediction with that id, and how many entries are damaged; raises Invalid."""
+    answer: FeedbackList = checked(value, FeedbackList)
+    if any(each["prediction"] != identifier for each in answer["feedback"]):
+        raise Invalid("the feedback is on another prediction")
+    return answer
 
 
 def pictures(value: object) -> Pictures:

@@ -44,7 +44,7 @@ _TITLES = {  # of the statuses that are passed on to the browser; all others bec
 class ApiError(Exception):
     """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser.
 
-    code: that of the API's own error, if it was one.
+    code: that of the API's own error, if it was one; None if the API said nothing that can be understood.
     """
 
     def __init__(
@@ -232,9 +232,9 @@ def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError
     """The error for a response with an error status, with the API's own detail if it has one."""
     try:
         problem = json.loads(body)
-        detail, code = str(problem["detail"]), str(problem.get("code"))
+        detail, code = str(problem["detail"]), problem.get("code")
     except (ValueError, TypeError, KeyError, AttributeError):
         detail, code = f"It answered with status {status}.", None
     if status not in _TITLES:
-        return ApiError(502, "The assessment service failed", detail)
+        return ApiError(502, "The assessment service failed", detail, code=code)
     return ApiError(status, _TITLES[status], detail, retry_after, code)

@@ -148,15 +148,7 @@ def show(identifier: str) -> Response:
     reviews = beside.reviews(backend().api, identifier)
     heatmap = request.args.get("heatmap") == "1" and pictures["heatmap"]["available"]
     context = {"document": document, "pictures": pictures, "reviews": reviews, "heatmap": heatmap}
-    return _page("detail.html", **context, query=query, **_place(identifier, query))
-
-
-def _place(identifier: str, query: ListQuery) -> dict[str, object]:
-    """The place of a result in the list that the reader came from, or why it is not known."""
-    try:
-        return {"place": backend().api.place(identifier, query.fields, g.request_id), "no_place": None}
-    except ApiError as error:
-        return {"place": None, "no_place": error}
+    return _page("detail.html", **context, query=query, **beside.place(backend().api, identifier, query.fields))
 
 
 @pages.get(_PATH + "/image.png", defaults={"name": "image.png"}, endpoint="image")
@@ -187,13 +179,14 @@ def feedback(identifier: str) -> Response:
 def confirm_erasure(identifier: str) -> Response:
     """Ask before a result is erased; also one whose record is damaged."""
     query = ListQuery.read()
+    name = fault = None
     try:
         name = backend().api.show(identifier, g.request_id)["file"]
     except ApiError as error:
-        if error.status in (404, 503, 504):
+        if error.code is None or error.status in (404, 503):
             raise
-        name = None
-    return _page("erase.html", identifier=identifier, name=name, query=query)
+        fault = f"{error.title}: {error.detail}"
+    return _page("erase.html", identifier=identifier, name=name, fault=fault, query=query)
 
 
 @pages.post(_PATH + "/erase")
@@ -201,13 +194,22 @@ def erase(identifier: str) -> Response:
     """Erase a result, then redirect, so that a reload does not ask again."""
     query = ListQuery.read()  # before anything is erased
     backend().api.erase(identifier, g.request_id)
-    return redirect(url_for("pages.erased", **query.fields), 303)
+    return redirect(url_for("pages.erased", id=identifier, **query.fields), 303)
 
 
 @pages.get("/erased")
 def erased() -> Response:
-    """Say that a result was erased."""
-    return _page("erased.html", query=ListQuery.read())
+    """Say that a result was erased, if it is not stored any more; otherwise show it."""
+    query, identifier = ListQuery.read(), request.args.get("id", "")
+    if not is_identifier(identifier):
+        raise BadRequest("The address does not contain the id of a result.")
+    try:
+        backend().api.show(identifier, g.request_id)
+    except ApiError as error:
+        if error.status == 404:
+            return _page("erased.html", identifier=identifier, query=query)
+        raise
+    return redirect(url_for("pages.show", identifier=identifier, **query.fields), 303)
 
 
 @pages.get("/livez")

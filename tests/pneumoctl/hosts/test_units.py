@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl.hosts.service_files import MAX_PENDING, MAX_READS, MAX_THUMBNAILS, THREADS
 from pneumoctl.plan.render import render
 from pneumoctl.stack.secrets import Secrets
 from tests import needs
@@ -135,3 +136,8 @@ def test_systemd_and_a_shell_read_the_same_in_an_environment_file(name: str, tmp
 def test_the_journal_is_bounded() -> None:
     text = render("journald/pneumoctl.conf", max_mb=500)
     assert "SystemMaxUse=500M" in text.splitlines()
+
+
+def test_on_hosts_too_what_waits_leaves_threads_for_the_probes() -> None:
+    waiting = {"app": MAX_PENDING["app"], "web": MAX_PENDING["web"] + MAX_READS + MAX_THUMBNAILS}
+    assert {role: number + 4 <= THREADS[role] for role, number in waiting.items()} == {"app": True, "web": True}

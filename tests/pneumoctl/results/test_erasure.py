@@ -4,10 +4,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
-from pneumoctl.errors import Exit
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, erasure, import_report, transfer
 from pneumoctl.stack import audit
 from pneumoctl.terminal.console import console
@@ -36,7 +37,7 @@ def test_results_are_erased_and_the_record_of_it_names_them(
     made: StackWithStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = document_of(capsys, "results", "erase", ONE.upper(), ONE, "-y")
-    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": []}
+    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [], "reason": None}
     with pytest.raises(Missing):
         made.store.get(ONE)
     assert made.store.get(TWO) == record(2)
@@ -52,7 +53,8 @@ def test_ids_without_a_result_are_named(made: StackWithStore, capsys: pytest.Cap
     error = document_of(capsys, "results", "erase", NONE, "-y", code=Exit.FAILED)["error"]
     assert NONE in error["message"] and error["unknown"] == [NONE] and error["hint"]
     document = document_of(capsys, "results", "erase", NONE, TWO, "-y", code=Exit.PARTLY)
-    assert document == {"stack": "t", "erased": [TWO], "before": [], "unknown": [NONE], "failed": []}
+    lists = {"erased": [TWO], "before": [], "unknown": [NONE], "failed": []}
+    assert document == {"stack": "t", **lists, "reason": None}
 
 
 def test_a_store_that_fails_midway_says_what_is_erased_and_what_is_left(
@@ -63,12 +65,25 @@ def test_a_store_that_fails_midway_says_what_is_erased_and_what_is_left(
     server.client().delete(record_of_two)
     server.client().rpush(record_of_two, "not a record")  # Redis refuses to read it as one
     document = document_of(capsys, "results", "erase", ONE, TWO, three, "-y", code=Exit.PARTLY)
+    assert "erasing failed: Redis refuses the command" in document.pop("reason")
     assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [TWO, three]}
     (ended,) = [entry for entry in audit.chain(made.stack).entries() if entry["event"] == "ended"]
     assert (ended["code"], ended["changed"]) == (Exit.PARTLY, [f"erased {ONE}"])
     error = document_of(capsys, "results", "erase", TWO, three, "-y", code=Exit.FAILED)["error"]
     assert "erasing failed: Redis refuses the command" in error["message"]
     assert made.store.get(three) == record(3)
+
+
+def test_the_record_names_the_results_also_if_it_is_not_known_what_became_of_them(
+    made: StackWithStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(erasure, "erase", Mock(side_effect=PneumoError("the connection broke", "try again")))
+    document_of(capsys, "results", "erase", ONE, TWO, "-y", code=Exit.FAILED)
+    entries = audit.chain(made.stack).entries()
+    assert [(entry["event"], entry["options"], entry.get("changed")) for entry in entries] == [
+        ("begun", {"ids": f"{ONE} {TWO}"}, None),
+        ("ended", {"ids": f"{ONE} {TWO}"}, None),
+    ]
 
 
 def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(

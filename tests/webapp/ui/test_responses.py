@@ -68,7 +68,11 @@ def test_an_invalid_prediction_is_rejected_everywhere(name):
 
 @pytest.mark.parametrize("value", [None, [], "text", 5, {}, [FINDING]])
 def test_other_json_is_rejected(value):
-    for read in (responses.result_page, responses.feedback, lambda each: responses.upload_result(each, 1)):
+    for read in (
+        responses.result_page,
+        lambda each: responses.feedback(each, "0" * 32),
+        lambda each: responses.upload_result(each, 1),
+    ):
         with pytest.raises(Invalid):
             read(value)
 
@@ -118,11 +122,14 @@ def test_an_invalid_list_is_rejected(change):
         responses.result_page(PAGE | change)
 
 
-@pytest.mark.parametrize("change", [{"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change", [{"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}, {"prediction": "1" * 32}]
+)
 def test_invalid_feedback_is_rejected(change):
-    assert responses.feedback({"feedback": [FEEDBACK], "damaged": 0}) == [FEEDBACK]
+    answer = {"feedback": [FEEDBACK], "damaged": 2}
+    assert responses.feedback(answer, "0" * 32) == answer
     with pytest.raises(Invalid):
-        responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0})
+        responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0}, "0" * 32)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_a_search_for_a_word_that_elsewhere_means_everything_is_a_search(page, c
     assert names(page.get(f"/predictions?model={word}")) == []
 
 
+def test_a_list_on_paper_says_how_it_was_filtered(page, ids):
+    text = visible(page.get("/predictions?q=png&review=unread"))
+    assert '<p class="on-paper">unread, “png” in the file name; newest first</p>' in text
+    with page.get("/static/style.css") as answer:
+        style = answer.get_data(as_text=True)
+    screen, _, paper = style.partition("@media print")
+    assert ".on-paper { display: none; }" in screen and ".on-paper { display: block; }" in paper
+
+
 def test_the_form_keeps_what_was_chosen(page, ids):
     text = visible(page.get("/predictions?q=%22x%22&review=unread&from=2026-01-31&model=v9"))
     assert 'value="&#34;x&#34;"' in text and 'value="2026-01-31"' in text
@@ -86,6 +95,7 @@ def test_the_form_keeps_what_was_chosen(page, ids):
         "q=" + "x+" * 9,
         "from=x",
         "to=20260101",
+        "from=2026-02-01&to=2026-01-31",
         "cursor=x",
     ],
 )
@@ -98,15 +108,21 @@ def test_a_list_that_does_not_exist_is_an_error(page, query):
 def test_reviews_are_told_in_words(page, ids):
     text = visible(page.get("/predictions"))
     assert text.count("Unread") == 3 and text.count('<tr class="new">') == 3
+    assert '<span class="review disagrees" title="contradicts the model">' in text
     assert re.search(r"≠</span> no pneumonia<span class=\"sr\">, contradicts the model", text)
     page.post(f"/predictions/{ids['a 1.png']}/feedback", data={"label": "unsure"})
     assert "✓</span> unsure" in visible(page.get("/predictions"))
 
 
-def test_a_damaged_review_is_an_error_in_the_list(page, ids, redis_server):
+def test_a_damaged_review_is_an_error_in_the_list_and_beside_the_others(page, ids, redis_server):
+    path = f"/predictions/{ids['d 2.png']}"
+    page.post(f"{path}/feedback", data={"label": "unsure", "comment": "the other"})
+    assert "damaged" not in visible(page.get(path))
     key, client = f"pneumo:1:feedback:{ids['d 2.png']}", redis_server.client()
     client.lset(key, 0, client.lindex(key, 0) + b"x")
     assert visible(page.get("/predictions")).count("Error: a review is damaged") == 1
+    text = visible(page.get(path))
+    assert "Error: 1 review is damaged and cannot be shown." in text and "the other" in text
 
 
 def test_a_row_has_a_small_picture_or_says_that_there_is_none(page, ids):
@@ -128,6 +144,8 @@ def test_from_one_result_to_the_next_in_the_order_of_the_list(page, ids):
     answer = page.get(re.search(r'class="file" title="[^"]*" href="([^"]*)"', visible(listed))[1].replace("&amp;", "&"))
     assert "<strong>1</strong> of 2" in visible(answer)
     assert (link(answer, "Previous"), link(answer, "First")) == (None, None)
+    for words in ("First", "Previous"):  # also a screen reader says that they lead nowhere
+        assert f'<a class="button off" role="link" aria-disabled="true">{words}</a>' in visible(answer)
     assert "signs of pneumonia, “png” in the file name; most suspicious first" in visible(answer)
     answer = page.get(link(answer, "Next"))
     assert f'<h1 class="file">{order[1]}</h1>' in visible(answer)
@@ -144,6 +162,28 @@ def test_a_review_keeps_the_place_in_a_list_that_no_longer_has_the_result(page, 
     assert "not in this list, which has 2" in visible(answer)
     assert link(answer, "Next").startswith(f"/predictions/{ids['a 1.png']}?review=unread")
     assert link(answer, "Previous").startswith(f"/predictions/{ids['c.png']}?review=unread")
+
+
+def test_a_later_page_whose_results_were_erased_meanwhile_is_not_an_empty_list(page_of_fake_api, fake_api):
+    empty = PAGE | {"predictions": [], "entries": [], "damaged": [], "next": None, "first": None}
+    fake_api.body = json.dumps(empty | {"total": 50}).encode()
+    for query, first in (("cursor=c", True), ("cursor=c&q=a", True), ("", False)):
+        text = visible(page_of_fake_api.get(f"/predictions?{query}"))
+        assert "No results on this page." in text and ("First page" in text) == first
+
+
+def test_from_an_error_a_way_leads_back_to_the_list_and_to_the_result(page, ids):
+    here, query = f"/predictions/{ids['b 1.png']}", "order=probability&q=png"
+    text = error_page(page.post(f"{here}/feedback?{query}", data={"label": "healthy"}), 400)
+    assert f'href="{here}?order=probability&amp;q=png">Go back to the result and try again</a>' in text
+    assert "Choose files" not in text
+    page.post(f"{here}/erase")
+    for path in (here, f"{here}/erase"):
+        answer = page.get(f"{path}?{query}")
+        error_page(answer, 404)
+        assert link(answer, "Back to the list") == f"/predictions?{query}"
+    assert "Back to the list" not in error_page(page.get("/predictions?order=x"), 400)
+    assert link(page.get(f"/predictions/{UNKNOWN}?order=x&_scheme=evil"), "Back to the list") == "/predictions"
 
 
 def test_without_its_place_a_result_is_shown_and_the_reason_told(page, ids, monkeypatch):

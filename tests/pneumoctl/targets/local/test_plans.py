@@ -12,7 +12,7 @@ from pneumoctl.plan.steps import Put, describe
 from pneumoctl.stack import inventory
 from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.settings import Settings, erases
 from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
 from pneumoctl.targets.local.desired import LocalDesiredState
 
@@ -73,6 +73,7 @@ def test_the_plan_says_what_a_limit_of_days_erases() -> None:
     kept = replace(DESIRED, settings=Settings(target="local", retention_days=30))
     (line,) = [line for line in describe(up_plan.plan(kept)) if "start the API" in line]
     assert line == "  + Configure and start the API (erases results older than 30 days) on app"
+    assert erases(Settings(retention_days=1)) == " (erases results older than 1 day)"
 
 
 def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
@@ -109,10 +110,9 @@ def test_many_uploads_and_reads_leave_threads_for_the_probes() -> None:
         (line,) = (line for line in conf.splitlines() if f"webapp.{name}:" in line)
         threads = int(line.split("--threads=")[1].split('"')[0])
         environment = files(DESIRED)[f"/s/env/{name}.env"].content
-        bounds = [
-            line.split("=")[1] for line in environment.splitlines() if line.startswith(("MAX_PENDING=", "MAX_READS="))
-        ]
-        assert len(bounds) == {"api": 1, "ui": 2}[name]
+        waiting = ("MAX_PENDING=", "MAX_READS=", "MAX_THUMBNAILS=")
+        bounds = [line.split("=")[1] for line in environment.splitlines() if line.startswith(waiting)]
+        assert len(bounds) == {"api": 1, "ui": 3}[name]
         assert sum(map(int, bounds)) + 4 <= threads
 
 
