@@ -67,6 +67,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         api_socket=None,
         max_reads=MAX_READS,
         max_thumbnails=MAX_THUMBNAILS,
+        read_timeout_s=desired.settings.page_timeout_s,
         trusted_hosts=(*nginx.server_names(desired), host.address),
         code=f"{ROOT}/web/current",
         **shared,

@@ -78,6 +78,11 @@ class Settings:
     )
     workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.", between(0, 64))
     max_upload_mb: int = _setting(64, "Largest upload in one request (MB).", between(1, 1024))
+    page_timeout_s: int = _setting(
+        3,
+        "Seconds that the page waits for the API's answer to any request but an upload; more where hosts are slow.",
+        between(1, 60),
+    )
     region: str = _setting("", "aws: the region; empty: from AWS_REGION or the profile.")
     profile: str = _setting("", "aws: the profile in ~/.aws/config; empty: the default profile.")
     operator_cidr: str = _setting(

@@ -90,6 +90,7 @@ def operating(state: Path, bundle: Path, offset: int = 0) -> Iterator[Operator]:
         "PNEUMO_STACK": "t",
         "PNEUMO_MODEL": str(bundle),
         "PNEUMO_WORKERS": "1",
+        "PNEUMO_PAGE_TIMEOUT_S": "60",  # this machine may be busy
         "PNEUMO_REDIS_PORT": str(base),
         "PNEUMO_API_PORT": str(base + 3),
         "PNEUMO_UI_PORT": str(base + 6),

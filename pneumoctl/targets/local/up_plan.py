@@ -188,6 +188,7 @@ def _ui(desired: LocalDesiredState) -> Step:
             max_pending=UI_PENDING,
             max_reads=UI_READS,
             max_thumbnails=UI_THUMBNAILS,
+            read_timeout_s=desired.settings.page_timeout_s,
             trusted_hosts=("127.0.0.1", "localhost"),
             code=desired.code,
         ),

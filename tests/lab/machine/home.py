@@ -65,6 +65,7 @@ def environment(paths: LabPaths) -> dict[str, str]:
         "GOMEMLIMIT": "1200MiB",
         "PNEUMO_TARGET": "aws",
         "PNEUMO_OPERATOR_CIDR": f"{OPERATOR}/32",
+        "PNEUMO_PAGE_TIMEOUT_S": "60",  # this machine may be busy
         "PNEUMO_LAB": paths.name,
     }
 

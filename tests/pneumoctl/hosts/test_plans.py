@@ -139,6 +139,15 @@ def test_after_a_teardown_emptied_the_bucket_the_next_backup_is_not_skipped_as_u
     assert not [title for title in titles(configure.plan(DESIRED)) if "Forget" in title]
 
 
+def test_the_page_waits_for_the_api_as_long_as_the_setting_says() -> None:
+    for settings, line in (
+        (DESIRED.settings, "\nAPI_READ_TIMEOUT=3\n"),
+        (replace(DESIRED.settings, page_timeout_s=20), "\nAPI_READ_TIMEOUT=20\n"),
+    ):
+        made = files(configure.plan(replace(DESIRED, settings=settings)))
+        assert line in made["web-1", "/etc/pneumoctl/ui.env"].content
+
+
 def test_the_plan_says_what_a_limit_of_days_erases() -> None:
     kept = replace(DESIRED, settings=replace(DESIRED.settings, retention_days=30))
     titles = [step.title for step in configure.plan(kept).steps if step.title.startswith("Serve ")]

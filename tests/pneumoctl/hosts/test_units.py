@@ -103,6 +103,7 @@ def environment(name: str) -> str:
             api_socket=None,
             max_reads=32,
             max_thumbnails=48,
+            read_timeout_s=3,
             trusted_hosts=("a", "b"),
             **shared,
         )

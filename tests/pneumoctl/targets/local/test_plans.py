@@ -91,6 +91,7 @@ def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
         ({"bundle": "m-2"}, {"api"}),
         ({"threads": 2}, {"api"}),
         ({"settings": Settings(target="local", retention_days=30)}, {"api"}),
+        ({"settings": Settings(target="local", page_timeout_s=20)}, {"ui"}),
         ({"secrets": replace(SECRETS, redis_password="new")}, {"redis", "api"}),
         ({"inventory": inventory.local({"redis": 1, "api": 9, "ui": 3})}, {"api", "ui"}),
     ],
