@@ -42,11 +42,28 @@ def erased(store: ResultStore) -> set[str]:
 
 
 def erase(store: ResultStore, identifiers: Sequence[str]) -> Erased:
-    """Erase results with their pictures, heat maps and reviews. Raises PneumoError if none is known to be erased."""
+    """Erase results with their pictures, heat maps and reviews.
+
+    Raises PneumoError if none is known to be erased; it says so if the program was cut off, so that some may be.
+    """
     order = json.dumps(list(identifiers)).encode() + b"\n"
     out = BytesIO()
-    code, stderr = store.run(program.options(program.ERASE), iter((program.archive(), order)), out)
+    try:
+        code, stderr = store.run(program.options(program.ERASE), iter((program.archive(), order)), out)
+    except PneumoError as error:
+        raise _cut_off(error) from error
     reason = transfer.failure(store, code, stderr) if code else None
+    try:
+        outcomes = json.loads(out.getvalue())
+    except ValueError:  # nothing, or a part of it
+        reason = reason or transfer.failure(store, code, "its answer is incomplete")
+        raise reason if code == transfer.NOTHING else _cut_off(reason) from None
     if reason and code != Exit.PARTLY:
         raise reason
-    return Erased(**json.loads(out.getvalue()), reason=reason)
+    return Erased(**outcomes, reason=reason)
+
+
+def _cut_off(why: PneumoError) -> PneumoError:
+    """The error if the program did not say what it did."""
+    message = f"{why.message}; which of the results are erased is not known"
+    return PneumoError(message, f"{why.hint}; then erase them again: what is erased stays erased", why.code)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, erasure, import_report, transfer
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.stack import audit
 from pneumoctl.terminal.console import console
 from tests.pneumoctl.command_documents import document_of
@@ -84,6 +86,21 @@ def test_the_record_names_the_results_also_if_it_is_not_known_what_became_of_the
         ("begun", {"ids": f"{ONE} {TWO}"}, None),
         ("ended", {"ids": f"{ONE} {TWO}"}, None),
     ]
+
+
+@pytest.mark.parametrize(
+    "cut", [Mock(return_value=(255, "Connection closed")), Mock(side_effect=PneumoError("no answer", "try again"))]
+)
+def test_an_erasure_that_was_cut_off_does_not_say_that_nothing_is_erased(made: StackWithStore, cut: Mock) -> None:
+    with pytest.raises(PneumoError, match=r"; which of the results are erased is not known$") as caught:
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=cut)), [ONE])
+    assert caught.value.hint.endswith("; then erase them again: what is erased stays erased")
+
+
+def test_where_nothing_was_ever_stored_nothing_is_said_to_be_erased(made: StackWithStore) -> None:
+    nothing = Mock(return_value=(transfer.NOTHING, ""))
+    with pytest.raises(transfer.NothingStored):
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=nothing)), [ONE])
 
 
 def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
