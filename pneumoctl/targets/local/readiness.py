@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.targets.common import store_space
 from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import service_states
 from pneumoctl.targets.local.service_states import ServiceState
@@ -32,8 +33,14 @@ def wait(
         if not why and time.monotonic() > deadline:
             why = f"was not ready after {timeout:.0f} s"
         if why:
-            raise PneumoError(f"{service or url} {why}: {json.dumps(document)}", "pneumoctl logs", Exit.GATE_FAILED)
+            raise PneumoError(f"{service or url} {why}: {_said(document)}", "pneumoctl logs", Exit.GATE_FAILED)
         time.sleep(0.2)
+
+
+def _said(document: dict[str, Any]) -> str:
+    """What the service says of itself; of a full store, what to do."""
+    full = store_space.warning(document)
+    return f"{full}: {store_space.REMEDY}" if full else json.dumps(document)
 
 
 def _hopeless(document: dict[str, Any], lives: set[int]) -> str:

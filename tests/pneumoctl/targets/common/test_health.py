@@ -154,5 +154,8 @@ def test_waiting_ends_with_the_last_answer(page: str) -> None:
     Page.answers = {"GET": (503, '{"checks": {"known_picture": {"ok": false}}}')}
     with pytest.raises(PneumoError, match="known picture"):
         readiness.wait(f"{page}/readyz", timeout=60)
+    Page.answers = {"GET": (503, '{"checks": {"store": {"ok": false, "fault": "f", "warning": "the store is full"}}}')}
+    with pytest.raises(PneumoError, match=r"not ready after 0 s: the store is full: pneumoctl results export PATH, "):
+        readiness.wait(f"{page}/readyz", timeout=0.3)
     Page.answers = {"GET": (200, "{}")}
     readiness.wait(f"{page}/readyz", timeout=0.3)
