@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,10 @@ def test_a_folder_that_cannot_be_used_is_one_error_that_names_it(
         folder.touch()
     else:
         folder.mkdir(mode=0o700 if kind == "closed" else 0o755)
-    for line in ("teardown -y", f"model register {bundle.pretrained()}"):
+    shipped = Path(shutil.copytree(bundle.pretrained(), open_folder / "bundle"))  # nobody may not enter the checkout
+    for path in (shipped, *shipped.rglob("*")):
+        path.chmod(0o755)
+    for line in ("teardown -y", f"model register {shipped}"):
         _import_all(line, open_folder, monkeypatch)
         _in_folder(folder / "a", monkeypatch)
         capsys.readouterr()
