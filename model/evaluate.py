@@ -14,6 +14,7 @@ from model.evaluation import report, subgroups
 from model.evaluation.assess import assess
 from model.evaluation.metrics import table
 from model.serving.predict import Classifier
+from model.settings import validation_cut
 
 _DESCRIPTION = "Score a data set with a bundle in ONNX Runtime and print the metrics with their 95 % intervals."
 
@@ -57,7 +58,7 @@ def _dataset(classifier: Classifier, source: Path, part: str) -> DataSet:
             f"{classifier.bundle.name} was not trained on {dataset.name}: "
             "which of these pictures it was trained on is unknown. Use --split test."
         )
-    return data.split(dataset, manifest["settings"]["validation_share"], manifest["settings"]["seed"])
+    return data.split(dataset, *validation_cut(manifest["settings"]))
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -42,6 +42,8 @@ class TrainSettings:
     weights: "imagenet" (resnet50 only), "none", or a file.
     average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992). The average is
       validated, because it varies less between epochs than the weights. 0 turns it off.
+    seed: of initial weights, order and augmentation. split_seed: of the validation part and of its shifted copies, so
+      that trainings with different seeds can be compared.
     unfrozen: the number of ResNet50's last layers that the second phase trains, at a tenth of the learning rate.
     precision: the type in which layers compute (Micikevicius et al. 2018); weights, logit and loss are float32.
     head_epochs: epochs of the first phase (head only), included in ``epochs``; 0 for the DAG.
@@ -70,6 +72,7 @@ class TrainSettings:
     target_sensitivity: float = 0.97
     fixed_specificity: float = 0.9
     validation_share: float = 0.12
+    split_seed: int = 7
     augment: float = 1.0
     mirror: bool = False
     views: int = 0
@@ -97,7 +100,8 @@ class TrainSettings:
             _within(name, getattr(self, name), 1, 100_000)
         for name in ("height", "width"):
             _within(name, getattr(self, name), 32, 2048)
-        _within("seed", self.seed, 0, 2**31 - 1)
+        for name in ("seed", "split_seed"):
+            _within(name, getattr(self, name), 0, 2**31 - 1)
         _within("grace", self.grace, 0, 100_000)
         _within("views", self.views, 0, 100_000)
         _within("unfrozen", self.unfrozen, 0, 175)
@@ -124,11 +128,18 @@ class TrainSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSettings:
         """The settings of a saved run. Raises SettingsError for an unknown or a missing key."""
         values = {"views": 0, **values}  # it came later
+        if "split_seed" not in values and "seed" in values:
+            values["split_seed"] = values["seed"]  # which cut the validation part, too
         names = {field.name for field in fields(cls)}
         unknown, missing = sorted(set(values) - names), sorted(names - set(values))
         if unknown or missing:
             raise SettingsError(f"the settings are of another version: unknown {unknown}, missing {missing}")
         return cls(**values)
+
+
+def validation_cut(settings: Mapping[str, Any]) -> tuple[float, int]:
+    """(share, seed) of the validation part for saved settings; in older ones, the seed of the training cut it."""
+    return settings["validation_share"], settings.get("split_seed", settings["seed"])
 
 
 def bundle_name(arch: str, data: str) -> str:

@@ -76,8 +76,9 @@ def _from_bundle(directory: Path, source: Path) -> Trained:
     base = bundles.load(directory, deep=True)
     if KERAS_FILE not in base.manifest["files"] or "calibration" not in base.manifest:
         raise ValueError(f"{directory} lacks {KERAS_FILE} or its calibration; give the run that it was made from")
+    later = {name: value for name, value in choose().to_dict().items() if name != "split_seed"}
     # A bundle of an earlier version lacks the settings that came later; their defaults are what it was trained with.
-    settings = TrainSettings.from_dict({**choose().to_dict(), **base.manifest["settings"]})
+    settings = TrainSettings.from_dict({**later, **base.manifest["settings"]})
     facts = base.manifest["data"]
     dataset = _same_data(directory, source, facts["manifest_sha256"], settings)
     stated = attribution.name_of(facts["attribution"]) or attribution.of_data(source)
@@ -90,7 +91,7 @@ def _same_data(trained: Path, source: Path, manifest_sha256: str, settings: Trai
     dataset = data.load(source)
     if manifest_sha256 != dataset.manifest_sha256:
         raise ValueError(f"{source} is not the data that {trained} was trained on")
-    return data.split(dataset, settings.validation_share, settings.seed)
+    return data.split(dataset, settings.validation_share, settings.split_seed)
 
 
 def _network(path: Path) -> keras.Model:

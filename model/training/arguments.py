@@ -61,7 +61,9 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_numbers(parser: argparse.ArgumentParser) -> None:
-    for name in ("epochs", "batch", "seed", "height", "width", "patience", "grace", "head-epochs", "unfrozen", "views"):
+    for name in ("epochs", "batch", "seed", "split-seed", "height", "width"):
+        parser.add_argument(f"--{name}", type=int, help=_default(name))
+    for name in ("patience", "grace", "head-epochs", "unfrozen", "views"):
         parser.add_argument(f"--{name}", type=int, help=_default(name))
     for name in ("learning-rate", "warmup", "dropout", "l2", "average", "augment", "validation-share"):
         parser.add_argument(f"--{name}", type=float, help=_default(name))

@@ -45,14 +45,14 @@ def train_and_bundle(
     """Load the data, train, and build the bundle. An error leaves no bundle."""
     settings = replace(settings, precision=devices.resolve_precision(settings.precision))
     loop.make_deterministic(settings.seed)
-    dataset = data.split(data.load(options.data), settings.validation_share, settings.seed)
+    dataset = data.split(data.load(options.data), settings.validation_share, settings.split_seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
     description = run_dir.description(out, name=options.name, source=options.source, ages=options.ages)
     fingerprint = run_dir.record_settings(out, settings, dataset, description)
     parts = [data.arrays(dataset.part(name), settings.height, settings.width) for name in ("train", "validation")]
     shifted = None
     if settings.metric == "shifted_auc":
-        shifted = shifted_films.arrays(dataset.part("validation"), settings.height, settings.width, settings.seed)
+        shifted = shifted_films.arrays(dataset.part("validation"), settings.height, settings.width, settings.split_seed)
     reporter.images, reporter.epochs = len(parts[0][1]), settings.epochs
     distribution = devices.distribution(settings.batch)
     with distribution.scope() if distribution else nullcontext():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from model.operating_points_section import OWN_FILMS, Interval, own_films
+from model.settings import validation_cut
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluations, figures
 from pneumoctl.registry.store import Registered
@@ -112,9 +113,9 @@ def measurements(model: Registered) -> list[Measurement]:
     """All measurements of a model: its test, its evaluations (newest first), its validation."""
     parts, name = figures.measured(model), figures.data_name(model)
     settings = model.manifest.get("settings")
-    split = model.id  # without a seed, the validation part is its own
-    if isinstance(settings, dict) and "seed" in settings:
-        split = f"{settings['seed']} {settings.get('validation_share')}"
+    split = model.id  # without these, the validation part is its own
+    if isinstance(settings, dict) and {"seed", "validation_share"} <= settings.keys():
+        split = " ".join(map(str, validation_cut(settings)))
     digest = model.manifest["data"].get("manifest_sha256") or model.id  # without a digest, the pictures are its own
     refused = {part: figures.refused(model.manifest["metrics"][part]) for part in parts}
     films = own_films(model.manifest)

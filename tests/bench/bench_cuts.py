@@ -11,6 +11,7 @@ from PIL import Image
 from model.data import dataset
 from model.data.dataset import read
 from model.serving.prediction import Prediction
+from model.settings import validation_cut
 from tests.bench.real_pictures import folder_and_classifier
 
 MOST = 150  # films
@@ -31,7 +32,7 @@ def main() -> None:
     """Print one row of a table for each cut."""
     data, classifier = folder_and_classifier(__doc__)
     settings = classifier.bundle.manifest["settings"]
-    films = dataset.split(dataset.load(data), settings["validation_share"], settings["seed"])
+    films = dataset.split(dataset.load(data), *validation_cut(settings))
     healthy = [read(sample).convert("L") for sample in films.part("validation") if sample.label == 0][:MOST]
     print(f"{classifier.bundle.name} {classifier.bundle.version}, {len(healthy)} healthy films of validation")
     print("| what is left | refused | called pneumonia | of these with the caution unlike_training |")

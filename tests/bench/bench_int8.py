@@ -18,7 +18,7 @@ import numpy as np
 from model import bundle as bundles
 from model.data import dataset as data
 from model.serving.predict import Classifier
-from model.settings import TrainSettings, choose
+from model.settings import validation_cut
 
 ACCEPTED, FASTER = 0.002, 1.2
 
@@ -87,8 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     bundle = bundles.load(options.bundle)
-    settings = TrainSettings.from_dict({**choose().to_dict(), **bundle.manifest["settings"]})
-    parts = data.split(data.load(options.data), settings.validation_share, settings.seed)
+    parts = data.split(data.load(options.data), *validation_cut(bundle.manifest["settings"]))
     every = len(parts.part("train")) // options.calibrate
     chosen = parts.part("train")[::every][: options.calibrate]
     calibration, _ = data.arrays(chosen, bundle.height, bundle.width)

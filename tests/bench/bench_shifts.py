@@ -16,6 +16,7 @@ from model.data.dataset import read
 from model.evaluation.calibrate import sigmoid
 from model.evaluation.metrics import evaluate
 from model.images.decode import to_input
+from model.settings import validation_cut
 from tests.bench.real_pictures import folder_and_classifier
 
 GOAL = 0.10
@@ -47,17 +48,15 @@ def main() -> None:
     """Print one row of a table for each shift."""
     data, classifier = folder_and_classifier(__doc__)
     bundle = classifier.bundle
-    settings = bundle.manifest["settings"]
+    cut = validation_cut(bundle.manifest["settings"])
     loaded = dataset.load(data)
     if loaded.manifest_sha256 != bundle.manifest["data"]["manifest_sha256"]:
         raise SystemExit(f"{data} is not the data that {bundle.name} was trained on: it may have seen these films")
-    part = dataset.split(loaded, settings["validation_share"], settings["seed"]).part("validation")
+    part = dataset.split(loaded, *cut).part("validation")
     films, labels = [read(sample) for sample in part], np.array([sample.label for sample in part])
     size = bundle.height, bundle.width
     pixels = {name: np.stack([to_input(shift(film), *size) for film in films]) for name, shift in SHIFTS.items()}
-    pixels["one shifted copy of each"] = shifted.arrays(part, *size, settings["seed"] + COPIES_SEED)[0][
-        :: shifted.DRAWS
-    ]
+    pixels["one shifted copy of each"] = shifted.arrays(part, *size, cut[1] + COPIES_SEED)[0][:: shifted.DRAWS]
     print(f"{bundle.name} {bundle.version}, {len(films)} films of validation, threshold {bundle.threshold:.6g}")
     print("| films | AUC | sensitivity | specificity | loss of balanced accuracy |")
     print("| --- | ---: | ---: | ---: | ---: |")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from model.settings import SettingsError, TrainSettings, choose
+from model.settings import SettingsError, TrainSettings, choose, validation_cut
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from model.settings import SettingsError, TrainSettings, choose
         ("learning_rate", float("nan")),
         ("warmup", 0.9),
         ("seed", -1),
+        ("split_seed", -1),
         ("height", 16),
         ("width", 100_000),
         ("dense", (0,)),
@@ -61,6 +62,13 @@ def test_settings_of_a_run_from_before_there_were_views_have_none() -> None:
     earlier = {name: value for name, value in settings.to_dict().items() if name != "views"}
     assert TrainSettings.from_dict(earlier) == settings and settings.views == 0
     assert (choose(arch="resnet50").views, choose(arch="dag").views) == (4, 0)
+
+
+def test_the_seed_of_a_run_from_before_there_was_one_of_the_split_cut_its_validation_part() -> None:
+    settings = choose(seed=9, validation_share=0.2)
+    assert (settings.split_seed, validation_cut(settings.to_dict())) == (7, (0.2, 7))
+    earlier = {name: value for name, value in settings.to_dict().items() if name != "split_seed"}
+    assert TrainSettings.from_dict(earlier).split_seed == 9 and validation_cut(earlier) == (0.2, 9)
 
 
 @pytest.mark.parametrize("change", [{"momentum": 0.9}, {"seed": None}])

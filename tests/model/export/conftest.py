@@ -30,7 +30,7 @@ def settings() -> TrainSettings:
 def drawings(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) -> dataset.DataSet:
     root = tmp_path_factory.mktemp("drawings") / "tree"
     phantom.tree(root, 8, seed=2)
-    return dataset.split(dataset.load(root), settings.validation_share, settings.seed)
+    return dataset.split(dataset.load(root), settings.validation_share, settings.split_seed)
 
 
 @pytest.fixture(scope="module")
