@@ -88,7 +88,7 @@ def _build_manifest(
 ) -> dict[str, Any]:
     """Write networks and plots into `work`; returns the manifest."""
     progress("making shifted copies of the validation part")
-    copies = shifted.arrays(dataset.part("validation"), *model.input_shape[1:3], settings.seed + 1)
+    copies = shifted.arrays(dataset.part("validation"), *model.input_shape[1:3], settings.split_seed + 1)
     if base is None:
         temperature, offset = _export_calibrated(model, copies, work, progress)
     else:
@@ -98,7 +98,7 @@ def _build_manifest(
     manifest |= {"temperature": temperature, "calibration": {"chosen_on": calibrated_on, "offset": offset}}
     manifest |= trained_networks.lineage(base, test)
     progress("fitting the refusal on the training part and on altered copies of it")
-    manifest["refusal"] = refusal.fit(dataset, settings.seed)
+    manifest["refusal"] = refusal.fit(dataset, settings.seed, (settings.height, settings.width))
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
     classifier = Classifier(Bundle(work, manifest))

@@ -39,6 +39,7 @@ class Network(TypedDict):
 class Optional(TypedDict):
     """What older bundles, and those of few pictures, do not have."""
 
+    of_input: NotRequired[bool]
     caution_limit: NotRequired[Annotated[float, ("exclusiveMinimum", 0)]]
     exposure: NotRequired[Exposure]
     classifier: NotRequired[Network]

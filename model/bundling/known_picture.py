@@ -27,7 +27,7 @@ def known_picture(classifier: Classifier) -> dict[str, Any]:
         for seed in KNOWN_SEEDS:
             picture = decode(phantom.png(seed, KNOWN_SIZE, opacity))
             try:
-                refuse.check(picture, classifier.refusal)
+                refuse.check(picture, classifier.refusal, classifier.resize(picture.grey))
             except Refused:
                 continue
             accepted.append((classifier.probability(picture.grey), seed, opacity))

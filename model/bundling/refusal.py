@@ -31,25 +31,28 @@ _MIN_SPREAD = 0.01  # so that rounding errors of a statistic that did not vary i
 DRAWINGS = {"train": range(1_010_000, 1_011_000), "validation": range(1_020_000, 1_020_500)}  # seeds
 
 
-def fit(dataset: DataSet, seed: int) -> dict[str, Any]:
-    """The section of a bundle, from the training and validation films. The same arguments give the same section."""
+def fit(dataset: DataSet, seed: int, size: tuple[int, int]) -> dict[str, Any]:
+    """The section of a bundle, from the training and validation films. The same arguments give the same section.
+
+    size: (height, width) of the network's input.
+    """
     train, validation = dataset.part("train"), dataset.part("validation")
-    matrix = copies.films(train)
-    section = by_distance(matrix)
+    matrix = copies.films(train, size)
+    section = by_distance(matrix) | {"of_input": True}
     if len(train) < LEAST_TRAINING or len(validation) < LEAST_VALIDATION:
         return section
-    good, bad = copies.of_training(train, seed)
-    drawn, drawn_bad = copies.of_drawings(DRAWINGS["train"])
+    good, bad = copies.of_training(train, seed, size)
+    drawn, drawn_bad = copies.of_drawings(DRAWINGS["train"], size)
     suitable, unsuitable = np.concatenate([matrix, good, drawn]), np.concatenate([bad, drawn_bad])
     section["classifier"] = train_classifier(suitable, unsuitable, seed)
-    films = copies.films(validation)
-    accepted = copies.by_kind(validation, {**HARMLESS, copies.SEVERAL: harmless}, seed)
+    films = copies.films(validation, size)
+    accepted = copies.by_kind(validation, {**HARMLESS, copies.SEVERAL: harmless}, seed, size)
     section |= limits(films, np.concatenate([films, *accepted.values()]), section)
     section["exposure"] = exposure(films)
-    groups = {"harmless": accepted, "unsuitable": copies.by_kind(validation, UNSUITABLE, seed)}
+    groups = {"harmless": accepted, "unsuitable": copies.by_kind(validation, UNSUITABLE, seed, size)}
     section["measured"] = {
         "films": _refused(films, section),
-        "drawings": _refused(copies.of_drawings(DRAWINGS["validation"])[0], section),
+        "drawings": _refused(copies.of_drawings(DRAWINGS["validation"], size)[0], section),
         **{group: {kind: _refused(rows, section) for kind, rows in kinds.items()} for group, kinds in groups.items()},
     }
     return section

@@ -9,7 +9,7 @@ import numpy as np
 from model.data.dataset import DataSet, Sample, picture
 from model.evaluation.calibrate import sigmoid
 from model.evaluation.metrics import evaluate
-from model.images.decode import Picture, to_input
+from model.images.decode import Picture, as_input
 from model.images.dicom_header import Stated
 from model.images.limits import Refused
 from model.serving.predict import Classifier
@@ -57,10 +57,10 @@ def score(classifier: Classifier, samples: Sequence[Sample], advance: Advance = 
 
 def score_picture(classifier: Classifier, decoded: Picture) -> tuple[float, bool]:
     """(logit, whether serving refuses the picture)."""
-    bundle = classifier.bundle
-    logit = float(classifier.logits(to_input(decoded.grey, bundle.height, bundle.width)[np.newaxis])[0])
+    resized = classifier.resize(decoded.grey)
+    logit = float(classifier.logits(as_input(resized)[np.newaxis])[0])
     try:
-        classifier.check(decoded)
+        classifier.check(decoded, resized)
     except Refused:
         return logit, True
     return logit, False

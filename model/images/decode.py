@@ -59,7 +59,16 @@ def to_input(grey: Image.Image, height: int, width: int) -> np.ndarray:
 
     Training and serving both use this function. It resizes with antialiasing and ignores the aspect ratio.
     """
-    resized = grey.resize((width, height), Image.Resampling.BILINEAR)
+    return as_input(resize(grey, height, width))
+
+
+def resize(grey: Image.Image, height: int, width: int) -> Image.Image:
+    """The picture in the size of a network's input."""
+    return grey.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def as_input(resized: Image.Image) -> np.ndarray:
+    """A resized picture as `to_input` returns it."""
     return np.asarray(resized, dtype=np.float32)[:, :, np.newaxis]
 
 

@@ -97,11 +97,15 @@ def score(values: np.ndarray, classifier: Mapping[str, Any]) -> np.ndarray:
     return (layer @ last[0] + last[1])[..., 0]
 
 
-def check(picture: Picture, model: Mapping[str, Any]) -> Appearance:
-    """The appearance of a picture. Raises Refused("not_an_xray", ..) for colours, or beyond a limit."""
+def check(picture: Picture, model: Mapping[str, Any], resized: Image.Image) -> Appearance:
+    """The appearance of a picture. Raises Refused("not_an_xray", ..) for colours, or beyond a limit.
+
+    resized: the picture in the size of the network's input, of which the statistics are computed, so that a large
+    picture is reduced once. In older bundles ("of_input" is missing) they are those of the picture itself.
+    """
     if picture.colourful > COLOUR_LIMIT:
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
-    pixels = _small(picture.grey)
+    pixels = _small(resized if model.get("of_input") else picture.grey)
     values = _statistics(pixels, picture.colourful)
     squared = _squared_distance(values, model)
     if not squared <= model["limit"]:  # a NaN refuses, too

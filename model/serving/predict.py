@@ -17,7 +17,7 @@ from model import bundle as bundles
 from model import phantom
 from model.bundle import Bundle, BundleError
 from model.images import refuse
-from model.images.decode import Picture, decode, to_input
+from model.images.decode import Picture, as_input, decode, resize
 from model.images.limits import Refused
 from model.serving import cautions, operating_points
 from model.serving.operating_points import Point
@@ -89,8 +89,11 @@ class Classifier:
 
     def probability(self, grey: Image.Image) -> float:
         """The calibrated P(pneumonia) of a grey picture. Raises ArithmeticError if the output is not finite."""
-        bundle = self.bundle
-        return self._probability(to_input(grey, bundle.height, bundle.width))
+        return self._probability(as_input(self.resize(grey)))
+
+    def resize(self, grey: Image.Image) -> Image.Image:
+        """A grey picture in the size of the network's input."""
+        return resize(grey, self.bundle.height, self.bundle.width)
 
     def _probability(self, pixels: np.ndarray) -> float:
         logit = float(self.logits(pixels[np.newaxis])[0])
@@ -132,8 +135,9 @@ class Classifier:
         outcome: Reason | list[Caution]
         try:
             picture = decode(content)
-            outcome = self._cautions_unless_refused(picture)
-            pixels = to_input(picture.grey, self.bundle.height, self.bundle.width)
+            resized = self.resize(picture.grey)
+            outcome = self._cautions_unless_refused(picture, resized)
+            pixels = as_input(resized)
         except Refused as refused:
             outcome = {"code": refused.code, "reason": refused.reason}
         return Prepared(content, file, picture, _size(picture), pixels, outcome, time.perf_counter() - started)
@@ -147,22 +151,23 @@ class Classifier:
 
     def _score_unless_refused(self, picture: Picture, pool: "Executor") -> Scored:
         """The score and the cautions of a picture. Raises Refused if it is refused, even if the network fails."""
-        check = pool.submit(self._cautions_unless_refused, picture)
+        resized = self.resize(picture.grey)
+        check = pool.submit(self._cautions_unless_refused, picture, resized)
         try:
-            probability = self.probability(picture.grey)
+            probability = self._probability(as_input(resized))
         finally:
             found = check.result()  # raises Refused, which replaces the result or the error above
         return Scored(probability, found)
 
-    def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
-        seen = self.check(picture)
+    def _cautions_unless_refused(self, picture: Picture, resized: Image.Image) -> list[Caution]:
+        seen = self.check(picture, resized)
         return cautions.find(picture, self.bundle, seen) + cautions.of_threshold(self.point.described)
 
-    def check(self, picture: Picture) -> refuse.Appearance:
-        """The appearance of a picture. Raises Refused if it is not to be scored."""
+    def check(self, picture: Picture, resized: Image.Image) -> refuse.Appearance:
+        """The appearance of a picture, given also as resized by `resize`. Raises Refused if it is not to be scored."""
         if self._choices.outside_use == "refuse":  # first: what a header states is surer than how a picture looks
             cautions.check_age(picture.stated, self.bundle)
-        return refuse.check(picture, self.refusal)
+        return refuse.check(picture, self.refusal, resized)
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""

@@ -14,8 +14,10 @@ from model.data import dataset
 from model.data.dataset import DataSet
 from model.images import refuse
 from model.images.altered_films import HARMLESS, UNSUITABLE
-from model.images.decode import Picture
+from model.images.decode import Picture, resize
 from model.images.limits import Refused
+
+SIZE = (112, 104)  # of the input of a network
 
 
 def picture(grey: Image.Image) -> Picture:
@@ -24,7 +26,7 @@ def picture(grey: Image.Image) -> Picture:
 
 def is_refused(grey: Image.Image, section: dict[str, Any]) -> bool:
     try:
-        refuse.check(picture(grey), refuse.with_arrays(section))
+        refuse.check(picture(grey), refuse.with_arrays(section), resize(grey, *SIZE))
     except Refused:
         return True
     return False
@@ -46,9 +48,9 @@ def test_few_pictures_and_statistics_that_never_vary_still_fit() -> None:
     drawings = [phantom.draw(seed, 96) for seed in range(6)]
     few = refusal.by_distance(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings]))
     for seed in range(100, 110):
-        refuse.check(picture(phantom.draw(seed, 96)), few)
+        refuse.check(picture(phantom.draw(seed, 96)), few, Image.new("L", SIZE))
     with pytest.raises(Refused):
-        refuse.check(picture(Image.new("L", (96, 96))), few)
+        refuse.check(picture(Image.new("L", (96, 96))), few, phantom.draw(1, 96))
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((5, 3)), np.zeros((1, len(refuse.NAMES)))])
@@ -78,7 +80,7 @@ def test_the_limits_are_quantiles_of_the_validation_films_and_their_harmless_cop
     assert np.mean(np.clip(accepted[:, 0], -8, 8) > chosen["classifier"]["limit"]) <= 0.005
     drawing = phantom.draw(1, 96)
     alone = refusal.distances(refuse.statistics(drawing, 0.0)[np.newaxis], section)[0]
-    assert refuse.check(picture(drawing), {**section, "limit": np.inf}).distance == pytest.approx(alone)
+    assert refuse.check(picture(drawing), {**section, "limit": np.inf}, drawing).distance == pytest.approx(alone)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def _fewer_drawings() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def fitted(drawings: DataSet) -> dict[str, Any]:
-    return refusal.fit(drawings, seed=7)
+    return refusal.fit(drawings, 7, SIZE)
 
 
 @pytest.mark.parametrize("kind", UNSUITABLE)
@@ -128,7 +130,7 @@ def test_what_is_measured_is_what_serving_refuses(fitted: dict[str, Any], drawin
 
 
 def test_the_exposures_are_those_of_nearly_all_validation_films(fitted: dict[str, Any], drawings: DataSet) -> None:
-    films = [refuse.statistics(dataset.read(sample), 0.0) for sample in drawings.part("validation")]
+    films = [refuse.statistics(resize(dataset.read(sample), *SIZE), 0.0) for sample in drawings.part("validation")]
     assert set(fitted["exposure"]) == {"mean", "spread"}
     for name, limits in fitted["exposure"].items():
         values = np.array(films)[:, refuse.NAMES.index(name)]
@@ -144,12 +146,12 @@ def test_the_section_survives_json(fitted: dict[str, Any]) -> None:
 
 
 def test_the_same_films_give_the_same_section(fitted: dict[str, Any], drawings: DataSet) -> None:
-    assert refusal.fit(drawings, seed=7) == fitted
+    assert refusal.fit(drawings, 7, SIZE) == fitted
 
 
 def test_few_films_give_no_classifier(drawings: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusal, "LEAST_VALIDATION", 10_000)
-    assert set(refusal.fit(drawings, seed=7)) == {"names", "mean", "precision", "limit"}
+    assert set(refusal.fit(drawings, 7, SIZE)) == {"names", "mean", "precision", "limit", "of_input"}
 
 
 def test_the_stored_weights_score_as_scikit_learn_does() -> None:

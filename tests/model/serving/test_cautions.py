@@ -39,7 +39,7 @@ def film(films: Any, **tags: Any) -> bytes:
 
 def cautions_of(picture: Picture, bundle: Bundle) -> list[Caution]:
     """The cautions of any picture, as if it did not differ from training pictures except in what is tested."""
-    seen = refuse.check(picture, bundle.manifest["refusal"] | {"limit": np.inf})
+    seen = refuse.check(picture, bundle.manifest["refusal"] | {"limit": np.inf}, picture.grey)
     return find(picture, bundle, replace(seen, distance=0))
 
 
@@ -153,7 +153,8 @@ def test_a_picture_below_the_networks_input_is_said_to_be_enlarged(of_children: 
 
 def test_a_picture_between_the_limits_is_unlike_training(tiny_bundle: Path) -> None:
     content = phantom.png(5, 256)
-    squared = refuse.check(decode(content), bundle.load(tiny_bundle).manifest["refusal"]).distance
+    picture = decode(content)
+    squared = refuse.check(picture, bundle.load(tiny_bundle).manifest["refusal"], picture.grey).distance
     for limit, unlike in ((squared * 1.01, False), (squared * 0.99, True)):
         limited = changed(tiny_bundle, "refusal", caution_limit=limit)
         found = codes(Classifier(limited, threads=1).predict(content, "a.png"))

@@ -38,7 +38,7 @@ def test_a_refusal_overrides_the_network(tiny_bundle: Path, pool, network: str, 
     classifier = Classifier.open(tiny_bundle, threads=1)
     check, turn = refuse.check, threading.Event()
 
-    def probability(grey: Image.Image) -> float:
+    def probability(pixels: np.ndarray) -> float:
         if network == "answers last":
             assert turn.wait(120)
         turn.set()
@@ -46,15 +46,15 @@ def test_a_refusal_overrides_the_network(tiny_bundle: Path, pool, network: str, 
             raise ArithmeticError("the network gave no number")
         return 0.99
 
-    def checked(picture: decode.Picture, block: dict) -> refuse.Appearance:
+    def checked(picture: decode.Picture, block: dict, resized: Image.Image) -> refuse.Appearance:
         try:
             if network != "answers last":
                 assert turn.wait(120)
-            return check(picture, block)
+            return check(picture, block, resized)
         finally:
             turn.set()
 
-    monkeypatch.setattr(classifier, "probability", probability)
+    monkeypatch.setattr(classifier, "_probability", probability)
     monkeypatch.setattr(refuse, "check", checked)
     file = BytesIO()
     Image.new("L", (300, 200), 120).save(file, "PNG")
