@@ -142,9 +142,10 @@ class Check(TypedDict):
 
 
 class Checks(TypedDict):
-    """The readiness checks by name."""
+    """The readiness checks by name. That of the clock only warns, if results expire."""
 
     store: Check
+    clock: NotRequired[Check]
     known_picture: Check
     model: Check
 

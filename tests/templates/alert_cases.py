@@ -4,6 +4,7 @@ from tests.templates.alert_series import (
     API,
     APP,
     CHECK,
+    CLOCK,
     DAY,
     FILES,
     GPU,
@@ -130,6 +131,20 @@ FIRES = {
             summary="the API on app-0 cannot store results: Redis is down, full, or cannot write",
         )
     ],
+    "ClockWrong": [
+        Case(
+            "ahead",
+            {CLOCK: "3600x60"},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1h 0m 0s, or was set: results may be hidden",
+        ),
+        Case(
+            "behind",
+            {CLOCK: "-90x60"},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1m 30s, or was set: results may be hidden",
+        ),
+    ],
     "RedisMemoryNearLimit": [
         Case(
             "90 %",
@@ -231,6 +246,7 @@ SILENT = {
         Case("it failed long ago", {CHECK % ("known_picture", "fault"): "0+4x9 36x60"}),
     ],
     "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
+    "ClockWrong": [Case("it is right", {CLOCK: "0.2x60"}), Case("results do not expire", {HTTP % 201: "0+1x60"})],
     "RedisMemoryNearLimit": [
         Case("79 %", redis(memory_used_bytes="79x60", memory_max_bytes="100x60")),
         Case("it has no limit", redis(memory_used_bytes="50x60", memory_max_bytes="0x60")),

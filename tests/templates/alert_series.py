@@ -9,6 +9,7 @@ READY = 'pneumo_request_seconds_count{instance="app-0", job="api", route="/ready
 FILES = 'pneumo_predictions_total{instance="app-0", job="api", outcome="%s", model="v"}'
 SCORE = 'pneumo_stage_seconds_bucket{instance="app-0", job="api", stage="score", le="%s"}'
 CHECK = 'pneumo_checks_total{instance="app-0", job="api", check="%s", outcome="%s"}'
+CLOCK = 'pneumo_clock_error_seconds{instance="app-0", job="api"}'
 ON = 'up{instance="train-0", job="node", role="train"}'
 LEASE = 'pneumoctl_gpu_lease_expires_seconds{instance="train-0", job="node"}'
 STEPS = 'pneumoctl_training_steps_total{instance="train-0", job="node"}'

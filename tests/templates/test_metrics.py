@@ -34,7 +34,7 @@ def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny
     (folder / "front").mkdir()
     # Debian's node exporter counts on all interfaces but the loopback: hosts have another.
     subprocess.run([program("ip"), "link", "add", "here", "type", "veth", "peer", "name", "there"], check=True)
-    stack = Stack.started(folder, tiny_bundle)
+    stack = Stack.started(folder, tiny_bundle, RETENTION_DAYS="30")  # or nothing is exported of the clock
     name = "prometheus-redis-exporter"
     redis = {"address": "127.0.0.1", "port": stack.redis.port, "user": "tests", "password": PASSWORD}
     full_environment = {**os.environ, **environment(name, **redis)}

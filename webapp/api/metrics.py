@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
 from webapp.metrics import Requests
 
@@ -20,6 +21,12 @@ class Metrics:
         self.store_usage: Usage | None = None  # at the last readiness check; None: it could not be read
         self.requests.gauge("pneumo_store_used_bytes", "Memory that the store uses", self._store_used)
         self.requests.gauge("pneumo_store_max_bytes", "Memory limit of the store; 0: none", self._store_max)
+        self.clock: Clock | None = None  # likewise; None also if results do not expire
+        self.requests.gauge(
+            "pneumo_clock_error_seconds",
+            "How far the clock is ahead of that of Redis, or was set since the start, if results expire",
+            lambda: None if self.clock is None else self.clock.error,
+        )
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
 
     def _store_used(self) -> int | None:
