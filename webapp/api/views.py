@@ -66,7 +66,7 @@ def create() -> tuple[Response, int] | Response:
 @api.get("/predictions")
 def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
-    chosen, limit = ListChoice.read(), list_parameters.limit()
+    chosen, limit = ListChoice.read(list_parameters.PAGING), list_parameters.limit()
     try:
         page = services().store.lists.page(
             chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
