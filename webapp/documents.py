@@ -132,10 +132,14 @@ class FeedbackList(TypedDict):
 
 
 class Check(TypedDict):
-    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work."""
+    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work.
+
+    lasting: whether a fault stays until somebody does something about it.
+    """
 
     ok: bool
     fault: str | None
+    lasting: NotRequired[bool]
     warning: NotRequired[str | None]
     version: NotRequired[str]
     outside_use: NotRequired[OutsideUse]

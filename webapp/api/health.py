@@ -73,6 +73,12 @@ def check_store(services: Services) -> None:
     services.store.probe()
 
 
+def stays_full(services: Services) -> bool:
+    """Whether the store is full and nothing in it expires, which would make room."""
+    usage = services.metrics.store_usage
+    return usage is not None and usage.full and not services.settings.store.retention_days
+
+
 def _warning(of: Usage | Clock | None) -> str | None:
     return None if of is None else of.warning
 
@@ -93,7 +99,11 @@ def blueprint(services: Services) -> Blueprint:
     @health.get("/readyz")
     def readyz() -> tuple[Response, int]:
         checks: Checks = {
-            "store": {**_row(store.fault()), "warning": _warning(services.metrics.store_usage)},
+            "store": {
+                **_row(store.fault()),
+                "lasting": stays_full(services),
+                "warning": _warning(services.metrics.store_usage),
+            },
             "clock": {"ok": True, "fault": None, "warning": _warning(services.metrics.clock)},
             "known_picture": _row(known_picture.fault()),
             "model": {

@@ -47,7 +47,10 @@ def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
     """Why the service cannot become ready; empty if it still can."""
     if len(lives - {0}) > MOST_LIVES:
         return "keeps ending"
-    picture = document.get("checks", {}).get("known_picture", {})
+    checks = document.get("checks", {})
+    if any(check.get("lasting") for check in checks.values()):
+        return "cannot become ready by itself"
+    picture = checks.get("known_picture", {})
     return "" if picture.get("ok", True) else "does not score its known picture as it did at export"
 
 
