@@ -39,6 +39,7 @@ def export(invocation: Invocation, path: Export) -> int:
     archive.require_new(place)
     with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
         act.begin()
+        console.note(f"reading the store on {store.host}")
         console.busy(f"reading the store on {store.host}")
         transfer.require_space(store, place)
         exported = transfer.export(stack, store, place)
