@@ -16,6 +16,7 @@ from tests.templates.alert_series import (
     ON,
     READY,
     REDIS,
+    REVIEWS,
     SCORE,
     STEPS,
     Case,
@@ -112,6 +113,15 @@ FIRES = {
             "half of many",
             {FILES % "refused": "0+1x120", FILES % "pneumonia": "0+1x120"},
             summary="50% of the files of the last hour were refused",
+            at="100m",
+        )
+    ],
+    "ReviewsContradict": [
+        Case(
+            "half of many",
+            {REVIEWS % "contradicts": "0+1x120", REVIEWS % "agrees": "0+1x120"},
+            labels={"model": "v"},
+            summary="50% of the reviews of the last day contradict the model v",
             at="100m",
         )
     ],
@@ -239,6 +249,11 @@ SILENT = {
     "RefusalsHigh": [
         Case("a tenth of many", {FILES % "refused": "0+1x120", FILES % "no pneumonia": "0+9x120"}, at="100m"),
         Case("all of a handful", {FILES % "refused": "0x60 5x60"}, at="100m"),
+    ],
+    "ReviewsContradict": [
+        Case("a tenth of many", {REVIEWS % "contradicts": "0+1x120", REVIEWS % "agrees": "0+9x120"}, at="100m"),
+        Case("all of a handful", {REVIEWS % "contradicts": "0x60 5x60"}, at="100m"),
+        Case("most are unsure", {REVIEWS % "contradicts": "0x60 5x60", REVIEWS % "unsure": "0+9x120"}, at="100m"),
     ],
     "KnownPictureOutOfBand": [
         Case("it scores as it should", {CHECK % ("known_picture", "ok"): "0+4x60"}),

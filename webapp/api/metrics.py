@@ -4,9 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from model.serving.prediction import Prediction
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
+from webapp.documents import Label
 from webapp.metrics import Requests
+
+BINS = tuple(f"{tenth / 10:.1f}" for tenth in range(10))  # of probabilities: where each begins
 
 
 class Metrics:
@@ -17,6 +21,11 @@ class Metrics:
         self._stages = self.requests.histogram("pneumo_stage_seconds", "Time of a part of a prediction", "stage")
         labels = ("outcome", "model")
         self._outcomes = self.requests.counter("pneumo_predictions", "Files by outcome", *labels)
+        self._scores = self.requests.counter("pneumo_scores", "Films by probability, in tenths", "bin", "model")
+        self._refusals = self.requests.counter("pneumo_refusals", "Refused files by reason", "code", "model")
+        self._reviews = self.requests.counter(
+            "pneumo_reviews", "Reviews by what they say of the model", "says", "model"
+        )
         self._erased = self.requests.counter("pneumo_erased", "Results erased, by request or expired", "reason")
         self.store_usage: Usage | None = None  # at the last readiness check; None: it could not be read
         self.requests.gauge("pneumo_store_used_bytes", "Memory that the store uses", self._store_used)
@@ -38,6 +47,20 @@ class Metrics:
     def file_finished(self, outcome: str, model: str) -> None:
         """Count a file by its outcome: "pneumonia", "no pneumonia", "refused" or "error"."""
         self._outcomes.labels(outcome, model).inc()
+
+    def assessed(self, prediction: Prediction) -> None:
+        """Count a file by its probability, or by the reason of its refusal."""
+        version, probability, refusal = prediction["model"]["version"], prediction["probability"], prediction["refusal"]
+        if refusal is not None:
+            self._refusals.labels(refusal["code"], version).inc()
+        elif probability is not None:
+            self._scores.labels(BINS[min(int(probability * 10), 9)], version).inc()
+
+    def reviewed(self, prediction: Prediction, label: Label) -> None:
+        """Count a review of a film that has a finding: whether it "agrees", "contradicts" or is "unsure"."""
+        if (finding := prediction["finding"]) is not None:
+            says = "unsure" if label == "unsure" else "agrees" if label == finding else "contradicts"
+            self._reviews.labels(says, prediction["model"]["version"]).inc()
 
     def checked(self, check: str, ok: bool) -> None:
         """Count a readiness check by its outcome."""
