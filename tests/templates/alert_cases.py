@@ -6,6 +6,7 @@ from tests.templates.alert_series import (
     CHECK,
     CLOCK,
     DAY,
+    EXPECTED,
     FILES,
     GPU,
     HOST,
@@ -18,6 +19,7 @@ from tests.templates.alert_series import (
     REDIS,
     REVIEWS,
     SCORE,
+    SCORES,
     STEPS,
     Case,
     certificate,
@@ -27,6 +29,12 @@ from tests.templates.alert_series import (
     up,
 )
 
+# A third in each of three tenths, as two hosts state it.
+STATED = {
+    EXPECTED % (host, place): f"{share}x200"
+    for host in ("app-0", "app-1")
+    for place, share in (("0.0", 0.3), ("0.5", 0.3), ("0.9", 0.4))
+}
 FIRES = {
     "HostDown": [Case("no answer", up("node", "1x9 0x60"), labels=HOST, summary="app-0 does not answer")],
     "DiskNearlyFull": [
@@ -155,6 +163,15 @@ FIRES = {
             summary="the clock of app-0 is wrong by 1m 30s, or was set: results may be hidden",
         ),
     ],
+    "ScoresDrift": [
+        Case(
+            "nearly all are in one tenth, and none in another",
+            STATED | {SCORES % "0.9": "0+9x200", SCORES % "0.5": "0+1x200"},
+            labels={"model": "v"},
+            summary="the probabilities of the model v are spread otherwise than on its validation films (PSI 2.716)",
+            at="180m",
+        )
+    ],
     "RedisMemoryNearLimit": [
         Case(
             "90 %",
@@ -262,6 +279,15 @@ SILENT = {
     ],
     "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
     "ClockWrong": [Case("it is right", {CLOCK: "0.2x60"}), Case("results do not expire", {HTTP % 201: "0+1x60"})],
+    "ScoresDrift": [
+        Case(
+            "as on the validation films",
+            STATED | {SCORES % "0.0": "0+3x200", SCORES % "0.5": "0+3x200", SCORES % "0.9": "0+4x200"},
+            at="180m",
+        ),
+        Case("few films", STATED | {SCORES % "0.9": "0x60 60x140"}, at="180m"),
+        Case("a bundle that does not state its scores", {SCORES % "0.9": "0+9x200"}, at="180m"),
+    ],
     "RedisMemoryNearLimit": [
         Case("79 %", redis(memory_used_bytes="79x60", memory_max_bytes="100x60")),
         Case("it has no limit", redis(memory_used_bytes="50x60", memory_max_bytes="0x60")),

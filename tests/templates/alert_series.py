@@ -8,6 +8,8 @@ HTTP = 'pneumo_request_seconds_count{instance="app-0", job="api", route="/v1/pre
 READY = 'pneumo_request_seconds_count{instance="app-0", job="api", route="/readyz", method="GET", status="502"}'
 FILES = 'pneumo_predictions_total{instance="app-0", job="api", outcome="%s", model="v"}'
 REVIEWS = 'pneumo_reviews_total{instance="app-0", job="api", says="%s", model="v"}'
+SCORES = 'pneumo_scores_total{instance="app-0", job="api", bin="%s", model="v"}'
+EXPECTED = 'pneumo_validation_scores_ratio{instance="%s", job="api", bin="%s", model="v"}'
 SCORE = 'pneumo_stage_seconds_bucket{instance="app-0", job="api", stage="score", le="%s"}'
 CHECK = 'pneumo_checks_total{instance="app-0", job="api", check="%s", outcome="%s"}'
 CLOCK = 'pneumo_clock_error_seconds{instance="app-0", job="api"}'

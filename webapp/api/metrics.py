@@ -1,7 +1,7 @@
 """The API's metrics for Prometheus, without file names or ids."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from model.serving.prediction import Prediction
@@ -61,6 +61,15 @@ class Metrics:
         if (finding := prediction["finding"]) is not None:
             says = "unsure" if label == "unsure" else "agrees" if label == finding else "contradicts"
             self._reviews.labels(says, prediction["model"]["version"]).inc()
+
+    def expect(self, version: str, bins: Sequence[int]) -> None:
+        """State the share of the validation films in each tenth, with which what comes in is compared.
+
+        Half a film is added to each, so that none is 0: see the rules of Prometheus.
+        """
+        shares = {(name, version): (count + 0.5) / (sum(bins) + 5) for name, count in zip(BINS, bins, strict=True)}
+        meaning = "Share of the validation films by probability, in tenths"
+        self.requests.constants("pneumo_validation_scores_ratio", meaning, ("bin", "model"), shares)
 
     def checked(self, check: str, ok: bool) -> None:
         """Count a readiness check by its outcome."""

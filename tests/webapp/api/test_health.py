@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from model.serving.predict import Classifier
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
@@ -114,6 +115,28 @@ def test_metrics_count_probabilities_refusals_and_reviews_by_model(caller, clear
         f'pneumo_refusals_total{{code="unreadable",{model}}} 1.0',
         *(f'pneumo_reviews_total{{{model},says="{says}"}} 1.0' for says in ("agrees", "contradicts", "unsure")),
     }
+
+
+def test_the_scores_that_a_bundle_states_are_what_drift_is_measured_against(config, bundle_with_scores):
+    app = api.create_app({**config, "MODEL_BUNDLE": str(bundle_with_scores)})
+    text = app.test_client().get("/metrics").get_data(as_text=True)
+    stated = [line.split() for line in text.splitlines() if line.startswith("pneumo_validation_scores_ratio{")]
+    assert len(stated) == 10 and sum(float(share) for _, share in stated) == pytest.approx(1)
+    (last,) = (float(share) for name, share in stated if 'bin="0.9"' in name)
+    assert last == pytest.approx(50.5 / 100)
+
+
+@pytest.mark.parametrize("stated", [None, [], [0] * 10, [1] * 9, [1.5] * 10, [-1] * 10, [True] * 10, "1111111111"])
+def test_a_bundle_that_does_not_state_its_scores_has_no_figure_of_drift(config, monkeypatch, stated):
+    opened = Classifier.open
+
+    def without(*arguments):
+        classifier = opened(*arguments)
+        classifier.bundle.manifest["metrics"] = {"validation": stated and {"score_bins": stated}, "test": None}
+        return classifier
+
+    monkeypatch.setattr(Classifier, "open", without)
+    assert "pneumo_validation_scores_ratio" not in api.create_app(config).test_client().get("/metrics").text
 
 
 def form(picture: bytes) -> dict:
