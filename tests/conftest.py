@@ -165,6 +165,17 @@ def _manifest_of_drawings(side: int, drawings: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def bundle_with_scores(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle, stating how its validation films scored. Do not write into it: copy it first."""
+    from model import bundle
+
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("scores") / "bundle"))
+    manifest = {key: value for key, value in bundle.load(copy).manifest.items() if key not in ("version", "files")}
+    metrics = {"validation": {"score_bins": [40, 0, 0, 5, 0, 0, 0, 0, 0, 50]}, "test": None}
+    return bundle.write(copy, {**manifest, "metrics": metrics}).directory
+
+
+@pytest.fixture(scope="session")
 def bundle_of_children(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle, saying that it learned from children aged 1 to 5. Do not write into it: copy it first."""
     from model import bundle

@@ -132,19 +132,24 @@ class FeedbackList(TypedDict):
 
 
 class Check(TypedDict):
-    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work."""
+    """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work.
+
+    lasting: whether a fault stays until somebody does something about it.
+    """
 
     ok: bool
     fault: str | None
+    lasting: NotRequired[bool]
     warning: NotRequired[str | None]
     version: NotRequired[str]
     outside_use: NotRequired[OutsideUse]
 
 
 class Checks(TypedDict):
-    """The readiness checks by name."""
+    """The readiness checks by name. That of the clock only warns, if results expire."""
 
     store: Check
+    clock: NotRequired[Check]
     known_picture: Check
     model: Check
 

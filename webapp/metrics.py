@@ -1,8 +1,8 @@
 """The Prometheus metrics of both applications: requests by route, method and status, and their duration."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -18,15 +18,21 @@ _TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 @dataclass(frozen=True, eq=False)  # a registry uses it as a key
 class _Gauges(Collector):
-    """Gauges by name and meaning, each with the function that reads it."""
+    """Gauges by name and meaning, each with the function that reads it; and those that never change, by labels."""
 
-    entries: list[tuple[str, str, Callable[[], float | None]]]
+    entries: list[tuple[str, str, Callable[[], float | None]]] = field(default_factory=list)
+    tables: list[tuple[str, str, Sequence[str], Mapping[Sequence[str], float]]] = field(default_factory=list)
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client's Collector."""
         for name, meaning, read in self.entries:
             if (value := read()) is not None:
                 yield GaugeMetricFamily(name, meaning, value)
+        for name, meaning, labels, values in self.tables:
+            family = GaugeMetricFamily(name, meaning, labels=labels)
+            for row, value in values.items():
+                family.add_metric(row, value)
+            yield family
 
 
 class Requests:
@@ -40,7 +46,7 @@ class Requests:
     def __init__(self) -> None:
         worker_files.reserve()
         self._registry = CollectorRegistry()
-        self._gauges = _Gauges([])
+        self._gauges = _Gauges()
         self._registry.register(self._gauges)
         self._requests = self.histogram("pneumo_request_seconds", "Time to answer", "route", "method", "status")
 
@@ -55,6 +61,10 @@ class Requests:
     def gauge(self, name: str, meaning: str, read: Callable[[], float | None]) -> None:
         """Add a gauge of something that all workers share. `read`: its value now; None if it is not known."""
         self._gauges.entries.append((name, meaning, read))
+
+    def constants(self, name: str, meaning: str, labels: Sequence[str], values: Mapping[Sequence[str], float]) -> None:
+        """Add a gauge that all workers share and that never changes; `values`: by the values of the labels."""
+        self._gauges.tables.append((name, meaning, labels, values))
 
     def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
         """Count an answered request. `route`: the pattern of the route, not the address; None if no route matched."""

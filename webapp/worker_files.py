@@ -16,7 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 log = logging.getLogger(__name__)
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 # The size in bytes of a worker's two files. One histogram series takes 3,100 bytes; there are at most about 250 series.
-SIZES = {"counter": 1 << 16, "histogram": 1 << 20}
+# A counter takes about 150 bytes, and there are some 25 of them for each version of the model that has results.
+SIZES = {"counter": 1 << 17, "histogram": 1 << 20}
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, struct.error)
 
 

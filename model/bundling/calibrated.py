@@ -19,7 +19,7 @@ from model.bundling.provenance import code_version, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.evaluation import calibrate, plots
 from model.evaluation.intervals import wilson
-from model.evaluation.metrics import evaluate
+from model.evaluation.metrics import evaluate, score_bins
 from model.operating_points_section import DEFAULT_POINT, OWN_FILMS, Films, StoredPoint
 from model.serving.predict import Classifier
 from model.settings import choose
@@ -80,7 +80,8 @@ def recalibrate(
     add_offset(base.directory / bundles.NETWORK, out_dir / bundles.NETWORK, offset)
     metrics = evaluate(labels, probabilities, points[DEFAULT_POINT]["threshold"])
     plots.report(labels, probabilities, metrics["threshold"], out_dir / "report", "calibration")
-    manifest = _manifest(base, name, temperature, offset, points, {**metrics, "refused": 0}, films)
+    stated = {**metrics, "refused": 0, "score_bins": score_bins(probabilities)}
+    manifest = _manifest(base, name, temperature, offset, points, stated, films)
     manifest["known_picture"] = known_picture(Classifier(Bundle(out_dir, manifest)))
     (out_dir / CARD).write_text(calibrated_card.text(manifest, _card(base)), encoding="utf-8")
     written = bundles.write(out_dir, manifest)

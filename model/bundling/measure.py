@@ -14,7 +14,7 @@ from model.data.dataset import DataSet
 from model.data.shifted import DRAWS
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
-from model.evaluation.metrics import evaluate
+from model.evaluation.metrics import evaluate, score_bins
 from model.operating_points_section import DEFAULT_POINT, StoredPoint
 from model.serving.predict import Classifier
 
@@ -52,6 +52,7 @@ def sections(
     for part, (labels, probabilities) in scored.items():
         metrics[part] = {**evaluate(labels, probabilities, point["threshold"]), "refused": refusals[part]}
         plots.report(labels, probabilities, point["threshold"], report, part)
+    metrics["validation"]["score_bins"] = score_bins(scored["validation"][1])
     return {
         "metrics": metrics,
         # One copy of each film: intervals of several would be too narrow.

@@ -88,3 +88,9 @@ def table(metrics: dict[str, Any]) -> str:
         f"{confusion['tn']} of {metrics['negatives']} without"
     )
     return "\n".join(lines)
+
+
+def score_bins(probabilities: np.ndarray) -> list[int]:
+    """How many of the probabilities, float64 [n], are in each tenth from 0 to 1."""
+    tenths = np.minimum((probabilities * 10).astype(int), 9)
+    return [int(count) for count in np.bincount(tenths, minlength=10)]

@@ -39,6 +39,7 @@ def export(invocation: Invocation, path: Export) -> int:
     archive.require_new(place)
     with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
         act.begin()
+        console.note(f"reading the store on {store.host}")
         console.busy(f"reading the store on {store.host}")
         transfer.require_space(store, place)
         exported = transfer.export(stack, store, place)
@@ -112,9 +113,11 @@ def erase(
     """Erase results with their pictures, heat maps and reviews.
 
     This cannot be undone. The stack goes on serving, and an export or backup that is made later does not hold them.
-    Earlier ones still do. Erasing an erased result again changes nothing.
+    Earlier ones still do. Redis is made to write its file anew, so that the disk of the store does not hold them
+    either. Erasing an erased result again changes nothing else.
 
-    Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased. 1
+    Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased.
+    Also if the file of Redis could not be written anew. 1
     none of them is of a result, or none is known to be erased.
     """
     stack, wanted = invocation.stack, erasure.checked(ids)
@@ -124,13 +127,14 @@ def erase(
     with stack.locked("results erase"), audit.recorded(stack, "results erase", {"ids": " ".join(wanted)}) as act:
         with target(*invocation).results() as store:
             act.begin(audit.plan_digest(wanted))
-            done = erasure.erase(store, wanted)
+            done = erasure.erase(store, wanted, stack.require_secrets().redis_rewriter_password)
         act.changed = [f"erased {identifier}" for identifier in done.erased]
         if len(done.unknown) == len(wanted):
             raise _unknown(done.unknown)
-        act.code = Exit.PARTLY if done.unknown or done.failed else Exit.DONE
+        act.code = Exit.PARTLY if done.unknown or done.failed or done.still_in_file else Exit.DONE
     lists = {"erased": done.erased, "before": done.before, "unknown": done.unknown, "failed": done.failed}
-    console.result({"stack": stack.name, **lists, "reason": done.reason and done.reason.message})
+    reasons = {"reason": done.reason and done.reason.message, "still_in_file": done.still_in_file}
+    console.result({"stack": stack.name, **lists, **reasons})
     before = f"; {len(done.before)} erased before" if done.before else ""
     console.text(f"{counted(len(done.erased), 'result')} erased{before}")
     if done.unknown:
@@ -138,6 +142,11 @@ def erase(
     if done.reason:
         left = f"{counted(len(done.failed), 'result')} not erased, or not known to be: {', '.join(done.failed)}"
         console.warn(f"{left}. {done.reason.message}: {done.reason.hint}, then erase these again")
+    if done.still_in_file:
+        console.warn(
+            f"the file of Redis on the disk of the store may still hold what is erased: {done.still_in_file}. "
+            "Run: pneumoctl up, then erase the same ids again"
+        )
     return act.code
 
 

@@ -129,6 +129,7 @@ def _users(desired: DesiredState) -> dict[str, tuple[str, ...]]:
     passwords = {
         "api": (secrets.redis_password, secrets.redis_password_previous),
         "exporter": (secrets.redis_exporter_password, secrets.redis_exporter_password_previous),
+        "rewriter": (secrets.redis_rewriter_password, secrets.redis_rewriter_password_previous),
     }
     return {
         name: tuple(hashlib.sha256(password.encode()).hexdigest() for password in both if password)

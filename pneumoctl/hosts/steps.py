@@ -112,14 +112,16 @@ def enabled(unit: str) -> Probe:
 def answers(url: str, unit: str = "", seconds: int = 60) -> Probe:
     """Waits until a URL answers 200; prints the last answer if it does not.
 
-    `unit`: the service that answers there; the wait ends early if it has ended by itself.
+    `unit`: the service that answers there; the wait ends early if it has ended by itself. It also ends if the answer
+    says of a fault that it is lasting.
     """
     return Probe(("sh", "-c", _WAIT, "sh", url, str(seconds), unit), seconds + 30, f"wait until {url} is ready")
 
 
 # While systemd holds the socket, a service that keeps crashing looks silent, not refused; its log says why.
 _WAIT = """end=$(($(date +%s) + $2))
-until test "$(curl -s --max-time 3 -o /dev/null -w '%{http_code}' "$1")" = 200; do
+until answer=$(curl -s --max-time 3 -w ' %{http_code}' "$1"); test "${answer##* }" = 200; do
+  case $answer in *'"lasting":true'*) printf '%s\n' "${answer% *}"; exit 1 ;; esac
   if test "$3" && { ! systemctl is-active --quiet "$3" || test "$(systemctl show -P NRestarts "$3")" != 0; }; then
     journalctl -q -o cat -n 15 -u "$3"; echo "$3 ended by itself"; exit 1
   fi

@@ -32,11 +32,12 @@ def apply(
     journal: Journal,
     agreed: bool,
     before: Callable[[], None] = lambda: None,
+    remarks: Callable[[Sequence[Step]], Sequence[str]] = lambda todo: (),
 ) -> Applied:
-    """Show the pending steps, ask unless `agreed`, call `before`, then carry the steps out."""
+    """Show the pending steps and the `remarks` on them, ask unless `agreed`, call `before`, then do the steps."""
     todo = changes(plan, hosts)
     if todo:
-        for line in describe(plan, lambda step: step in todo):
+        for line in (*describe(plan, lambda step: step in todo), *remarks(todo)):
             console.note(line)
         if not agreed and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes", Exit.FAILED)

@@ -17,6 +17,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 class Erased:
     """What became of each id: `erased` now, erased `before`, or `unknown`, also because it has expired.
 
+    `still_in_file`: why the file of Redis on the disk may still hold what is erased; None if it does not.
     `failed`: those that were left when the store failed, for the `reason`; the first of them may be erased.
     """
 
@@ -25,6 +26,7 @@ class Erased:
     unknown: Sequence[str]
     failed: Sequence[str] = ()
     reason: PneumoError | None = None
+    still_in_file: str | None = None
 
 
 def checked(identifiers: Sequence[str]) -> list[str]:
@@ -41,12 +43,14 @@ def erased(store: ResultStore) -> set[str]:
     return {*json.loads(transfer.run(store, program.ERASE, ("--list",)))["before"]}
 
 
-def erase(store: ResultStore, identifiers: Sequence[str]) -> Erased:
-    """Erase results with their pictures, heat maps and reviews.
+def erase(store: ResultStore, identifiers: Sequence[str], rewriter: str) -> Erased:
+    """Erase results with their pictures, heat maps and reviews, also from the file of Redis, which is written anew.
+
+    `rewriter`: the password of the user of Redis that may order that.
 
     Raises PneumoError if none is known to be erased; it says so if the program was cut off, so that some may be.
     """
-    order = json.dumps(list(identifiers)).encode() + b"\n"
+    order = json.dumps({"ids": list(identifiers), "rewriter": rewriter}).encode() + b"\n"
     out = BytesIO()
     try:
         code, stderr = store.run(program.options(program.ERASE), iter((program.archive(), order)), out)

@@ -22,6 +22,7 @@ _STORAGE = (
         "records",
         "result_parts",
         "retention",
+        "rewriting",
         "seal",
         "store",
         "store_copy",

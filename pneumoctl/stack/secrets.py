@@ -29,12 +29,14 @@ class Secrets:
     api_token: str
     redis_train_password: str = ""
     redis_exporter_password: str = ""
+    redis_rewriter_password: str = ""  # of the user of Redis that may have it write its file anew
     web_password: str = ""  # typed by the user `clinician`
     # The values before a rotation, which hosts may still use; empty outside a rotation.
     api_token_previous: str = ""
     redis_password_previous: str = ""
     redis_train_password_previous: str = ""
     redis_exporter_password_previous: str = ""
+    redis_rewriter_password_previous: str = ""
     # Every host accepts the next MAC key before any host seals with it, so that each can open what another sealed. The
     # previous keys are never removed: older stored results were sealed with them.
     mac_key_next: str = ""
@@ -47,7 +49,7 @@ class Secrets:
         if not (self.redis_password and self.mac_key and self.api_token):
             raise ValueError("a secret is empty")
         object.__setattr__(self, "mac_keys_previous", tuple(keys))
-        for name in ("redis_train_password", "redis_exporter_password", "web_password"):
+        for name in ("web_password", *(each for each in _REPLACED if each.startswith("redis_"))):
             if not getattr(self, name):
                 object.__setattr__(self, name, _encode(name, self._derived(name)))
 
@@ -148,7 +150,13 @@ def _age(host: dict[str, str]) -> tuple[int, bool]:
     return len(_mac_keys(host)), not host.get("API_TOKEN_PREVIOUS")
 
 
-_REPLACED = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password")
+_REPLACED = (
+    "api_token",
+    "redis_password",
+    "redis_train_password",
+    "redis_exporter_password",
+    "redis_rewriter_password",
+)
 
 
 def _fresh() -> dict[str, Any]:

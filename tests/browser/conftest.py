@@ -41,10 +41,10 @@ class Stack:
     ui: Gunicorn
 
     @classmethod
-    def started(cls, directory: Path, bundle: Path) -> "Stack":
-        """All three, ready."""
+    def started(cls, directory: Path, bundle: Path, **settings: str) -> "Stack":
+        """All three, ready. `settings`: more of the API's environment."""
         redis = RedisServer(directory / "redis")
-        api = Gunicorn("webapp.api", directory, api_environment(redis.port, bundle))
+        api = Gunicorn("webapp.api", directory, api_environment(redis.port, bundle) | settings)
         stack = cls(redis, api, Gunicorn("webapp.ui", directory, ui_environment(api.url)))
         try:
             for server in (stack.redis, stack.api, stack.ui):

@@ -4,7 +4,9 @@ from tests.templates.alert_series import (
     API,
     APP,
     CHECK,
+    CLOCK,
     DAY,
+    EXPECTED,
     FILES,
     GPU,
     HOST,
@@ -15,7 +17,9 @@ from tests.templates.alert_series import (
     ON,
     READY,
     REDIS,
+    REVIEWS,
     SCORE,
+    SCORES,
     STEPS,
     Case,
     certificate,
@@ -25,6 +29,12 @@ from tests.templates.alert_series import (
     up,
 )
 
+# A third in each of three tenths, as two hosts state it.
+STATED = {
+    EXPECTED % (host, place): f"{share}x200"
+    for host in ("app-0", "app-1")
+    for place, share in (("0.0", 0.3), ("0.5", 0.3), ("0.9", 0.4))
+}
 FIRES = {
     "HostDown": [Case("no answer", up("node", "1x9 0x60"), labels=HOST, summary="app-0 does not answer")],
     "DiskNearlyFull": [
@@ -114,6 +124,15 @@ FIRES = {
             at="100m",
         )
     ],
+    "ReviewsContradict": [
+        Case(
+            "half of many",
+            {REVIEWS % "contradicts": "0+1x120", REVIEWS % "agrees": "0+1x120"},
+            labels={"model": "v"},
+            summary="50% of the reviews of the last day contradict the model v",
+            at="100m",
+        )
+    ],
     "KnownPictureOutOfBand": [
         Case(
             "it began to fail lately",
@@ -128,6 +147,29 @@ FIRES = {
             {CHECK % ("store", "fault"): "0+4x60"},
             labels={**API, "check": "store", "outcome": "fault"},
             summary="the API on app-0 cannot store results: Redis is down, full, or cannot write",
+        )
+    ],
+    "ClockWrong": [
+        Case(
+            "ahead",
+            {CLOCK: "3600x60"},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1h 0m 0s, or was set: results may be hidden",
+        ),
+        Case(
+            "behind",
+            {CLOCK: "-90x60"},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1m 30s, or was set: results may be hidden",
+        ),
+    ],
+    "ScoresDrift": [
+        Case(
+            "nearly all are in one tenth, and none in another",
+            STATED | {SCORES % "0.9": "0+9x200", SCORES % "0.5": "0+1x200"},
+            labels={"model": "v"},
+            summary="the probabilities of the model v are spread otherwise than on its validation films (PSI 2.716)",
+            at="180m",
         )
     ],
     "RedisMemoryNearLimit": [
@@ -225,12 +267,27 @@ SILENT = {
         Case("a tenth of many", {FILES % "refused": "0+1x120", FILES % "no pneumonia": "0+9x120"}, at="100m"),
         Case("all of a handful", {FILES % "refused": "0x60 5x60"}, at="100m"),
     ],
+    "ReviewsContradict": [
+        Case("a tenth of many", {REVIEWS % "contradicts": "0+1x120", REVIEWS % "agrees": "0+9x120"}, at="100m"),
+        Case("all of a handful", {REVIEWS % "contradicts": "0x60 5x60"}, at="100m"),
+        Case("most are unsure", {REVIEWS % "contradicts": "0x60 5x60", REVIEWS % "unsure": "0+9x120"}, at="100m"),
+    ],
     "KnownPictureOutOfBand": [
         Case("it scores as it should", {CHECK % ("known_picture", "ok"): "0+4x60"}),
         Case("another check fails", {CHECK % ("store", "fault"): "0+4x60"}),
         Case("it failed long ago", {CHECK % ("known_picture", "fault"): "0+4x9 36x60"}),
     ],
     "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
+    "ClockWrong": [Case("it is right", {CLOCK: "0.2x60"}), Case("results do not expire", {HTTP % 201: "0+1x60"})],
+    "ScoresDrift": [
+        Case(
+            "as on the validation films",
+            STATED | {SCORES % "0.0": "0+3x200", SCORES % "0.5": "0+3x200", SCORES % "0.9": "0+4x200"},
+            at="180m",
+        ),
+        Case("few films", STATED | {SCORES % "0.9": "0x60 60x140"}, at="180m"),
+        Case("a bundle that does not state its scores", {SCORES % "0.9": "0+9x200"}, at="180m"),
+    ],
     "RedisMemoryNearLimit": [
         Case("79 %", redis(memory_used_bytes="79x60", memory_max_bytes="100x60")),
         Case("it has no limit", redis(memory_used_bytes="50x60", memory_max_bytes="0x60")),

@@ -28,13 +28,15 @@ OURS = {
 
 
 @pytest.fixture(scope="module")
-def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[set[str]]:
+def exported_names(
+    network: None, tmp_path_factory: pytest.TempPathFactory, bundle_with_scores: Path
+) -> Iterator[set[str]]:
     """The names of all metrics that the real programs export, each running as on the hosts."""
     folder = tmp_path_factory.mktemp("all")
     (folder / "front").mkdir()
     # Debian's node exporter counts on all interfaces but the loopback: hosts have another.
     subprocess.run([program("ip"), "link", "add", "here", "type", "veth", "peer", "name", "there"], check=True)
-    stack = Stack.started(folder, tiny_bundle)
+    stack = Stack.started(folder, bundle_with_scores, RETENTION_DAYS="30")  # or nothing is exported of the clock
     name = "prometheus-redis-exporter"
     redis = {"address": "127.0.0.1", "port": stack.redis.port, "user": "tests", "password": PASSWORD}
     full_environment = {**os.environ, **environment(name, **redis)}

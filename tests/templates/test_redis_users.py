@@ -23,8 +23,9 @@ from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
 from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.rewriting import rewrite
 
-USERS = ("api", "exporter")
+USERS = ("api", "exporter", "rewriter")
 FORBIDDEN = [
     "FLUSHALL",
     "FLUSHDB",
@@ -41,7 +42,6 @@ FORBIDDEN = [
     "CLIENT KILL TYPE normal",
     "MONITOR",
     "REPLICAOF 192.0.2.1 6379",
-    "BGREWRITEAOF",
     "SUBSCRIBE pneumo",
     "PUBLISH pneumo x",
     "MIGRATE 192.0.2.1 6379 pneumo:1:record:x 0 1000",
@@ -140,11 +140,18 @@ def test_the_exporter_gives_its_figures_and_has_no_right_beyond_it(server: Redis
     assert (used(server) - {"config|resetstat"}, refused(server)) == (granted("exporter"), [])
 
 
+def test_the_rewriter_can_have_the_file_written_anew_and_has_no_right_beyond_it(server: RedisServer) -> None:
+    settings = StoreSettings("127.0.0.1", server.port, "", "api", password("api"), bytes.fromhex(MAC_KEY))
+    rewrite(settings, password("rewriter"), 60)
+    assert server.client().info("persistence")["aof_rewrites"] == 1
+    assert (used(server) - {"info"} | {"info"}, refused(server)) == (granted("rewriter"), [])
+
+
 @pytest.mark.parametrize("user", USERS)
 def test_nobody_may_do_what_is_not_their_work(server: RedisServer, user: str) -> None:
     asking = client(server, username=user, password=password(user))
     allowed = []
-    for command in FORBIDDEN:
+    for command in (*FORBIDDEN, *([] if user == "rewriter" else ["BGREWRITEAOF"])):
         try:
             asking.execute_command(*command.split())
             allowed.append(command)

@@ -68,7 +68,7 @@ class RedisServer:
         acl, data = directory / "users.acl", directory / "data"
         data.mkdir(parents=True)
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        acl.write_text(render("redis/users.acl", users={"api": (digest,)}) + "\n")
+        acl.write_text(render("redis/users.acl", users={"api": (digest,), "rewriter": (digest,)}) + "\n")
         values = {
             "socket": None,
             "address": "127.0.0.1",

@@ -43,6 +43,15 @@ class Scorer:
         """Version of the bundle, its content hash."""
         return self._classifier.bundle.version
 
+    @property
+    def validation_bins(self) -> list[int] | None:
+        """How many validation films scored in each tenth; None if the bundle, which may be older, does not state it."""
+        stated = (self._classifier.bundle.manifest["metrics"].get("validation") or {}).get("score_bins")
+        counts = (
+            isinstance(stated, list) and len(stated) == 10 and all(type(each) is int and each >= 0 for each in stated)
+        )
+        return stated if counts and sum(stated) else None
+
     def score(self, content: bytes, file: str) -> Scored:
         """A finding or a refusal for the bytes of a file; a bad picture never raises."""
         document, picture = self._classifier.examine(content, file, self._check_pool)

@@ -1,22 +1,27 @@
 """Erase results from the store: `python -m webapp.api.erase`, with the API's environment.
 
-stdin: a line of JSON, the list of their ids, which stand in no command line. stdout: JSON, each id in one of the lists
+stdin: a line of JSON: their `ids`, and the password of the `rewriter` of Redis; neither stands in a command line. Redis
+is then made to write its file anew, which held them. stdout: JSON, each id in one of the lists
 `erased`, `before` (erased earlier), `unknown` (there is none, or it has expired) and `failed` (from the first at which
-the store failed: that one may be erased, the others are not). stderr: the reason of a failure.
+the store failed: that one may be erased, the others are not); `still_in_file`: why the file of Redis may
+still hold what was erased, or null. stderr: the reason of a failure.
 With --list, nothing is erased, and `before` has all that was erased earlier and is not stored.
 """
 
 import argparse
 import json
 import sys
+from typing import Any
 
 from webapp.api.settings import StoreSettings
 from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.rewriting import rewrite
 from webapp.api.storage.store import Store
 from webapp.environment import Environment, EnvironmentInvalid
 
 PARTLY = 6  # exit code: some ids are erased, and then the store failed
 _WAIT_S = 30.0  # for a Redis that loads its file
+_REWRITE_S = 120.0  # for its file
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,8 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m webapp.api.erase", description=__doc__)
     parser.add_argument("--list", action="store_true", help="only list what was erased")
     arguments = parser.parse_args(argv)
-    outcomes: dict[str, list[str]] = {"erased": [], "before": [], "unknown": [], "failed": []}
-    wanted: list[str] = []
+    outcomes: dict[str, Any] = {"erased": [], "before": [], "unknown": [], "failed": [], "still_in_file": None}
+    order: dict[str, Any] = {"ids": []}
     try:
         environment = Environment()
         settings = StoreSettings.read(environment)
@@ -35,16 +40,27 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.list:
             outcomes["before"] = sorted(set(store.eraser.erased()).difference(store.ids()))
         else:
-            wanted = json.loads(sys.stdin.buffer.readline())
-        while wanted:
+            order = json.loads(sys.stdin.buffer.readline())
+        while wanted := order["ids"]:
             outcomes[store.eraser.erase(wanted[0])].append(wanted.pop(0))
+        if not arguments.list and (outcomes["erased"] or outcomes["before"]):
+            outcomes["still_in_file"] = _rewrite(settings, order["rewriter"])
     except (EnvironmentInvalid, StoreUnavailable) as error:
         sys.stderr.write(f"erasing failed: {error}\n")
-        outcomes["failed"] = wanted
+        outcomes["failed"], outcomes["still_in_file"] = order["ids"], "the store failed"
         sys.stdout.write(json.dumps(outcomes) + "\n")
         return PARTLY if outcomes["erased"] else 1
     sys.stdout.write(json.dumps(outcomes) + "\n")
     return 0
+
+
+def _rewrite(settings: StoreSettings, password: str) -> str | None:
+    """Have Redis write its file anew; why that failed, None if it did not."""
+    try:
+        rewrite(settings, password, _REWRITE_S)
+    except StoreUnavailable as error:
+        return str(error)
+    return None
 
 
 if __name__ == "__main__":

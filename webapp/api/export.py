@@ -133,6 +133,7 @@ def main(argv: list[str] | None = None) -> int:
     """Export, or count; returns 0, DAMAGED, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
     parser.add_argument("--count", action="store_true", help="only print the counts and a digest of the results")
+    parser.add_argument("--older-than", type=int, metavar="DAYS", help="only print how many results are older")
     parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds to wait for Redis (default: %(default).0f)")
     arguments = parser.parse_args(argv)
     try:
@@ -141,6 +142,9 @@ def main(argv: list[str] | None = None) -> int:
         environment.check()
         store = StoreCopy.open(settings)
         store.wait(arguments.wait)
+        if arguments.older_than is not None:
+            sys.stdout.write(f"{store.older_than(arguments.older_than)}\n")
+            return 0
         if arguments.count:
             sys.stdout.write(json.dumps(store.summary()) + "\n")
             return 0

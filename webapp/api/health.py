@@ -9,6 +9,8 @@ from flask import Blueprint, Response, jsonify
 
 from webapp.api.services import Services
 from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.retention import Clock
+from webapp.api.storage.usage import Usage
 from webapp.documents import Check, Checks, Readiness
 from webapp.metrics import CONTENT_TYPE
 
@@ -64,15 +66,21 @@ def check_known_picture(services: Services) -> None:
 
 
 def check_store(services: Services) -> None:
-    """Raises StoreUnavailable unless uploads can be stored; notes how full the store is."""
-    services.metrics.store_usage = None
-    services.metrics.store_usage = services.store.usage()
+    """Raises StoreUnavailable unless uploads can be stored; notes how full the store is, and how right the clock."""
+    metrics = services.metrics
+    metrics.store_usage = metrics.clock = None
+    metrics.store_usage, metrics.clock = services.store.usage(), services.store.clock()
     services.store.probe()
 
 
-def _store_warning(services: Services) -> str | None:
+def stays_full(services: Services) -> bool:
+    """Whether the store is full and nothing in it expires, which would make room."""
     usage = services.metrics.store_usage
-    return None if usage is None else usage.warning
+    return usage is not None and usage.full and not services.settings.store.retention_days
+
+
+def _warning(of: Usage | Clock | None) -> str | None:
+    return None if of is None else of.warning
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -91,7 +99,12 @@ def blueprint(services: Services) -> Blueprint:
     @health.get("/readyz")
     def readyz() -> tuple[Response, int]:
         checks: Checks = {
-            "store": {**_row(store.fault()), "warning": _store_warning(services)},
+            "store": {
+                **_row(store.fault()),
+                "lasting": stays_full(services),
+                "warning": _warning(services.metrics.store_usage),
+            },
+            "clock": {"ok": True, "fault": None, "warning": _warning(services.metrics.clock)},
             "known_picture": _row(known_picture.fault()),
             "model": {
                 "ok": True,

@@ -84,5 +84,7 @@ def _process_file(services: Services, file: FileStorage, name: str, deadline: fl
     record = Record(scored.document, preview.as_dict() if preview else None)
     with metrics.stage("store"):
         document = services.store.put(record, preview.content if preview else None, listed).prediction
+    if listed:
+        metrics.assessed(document)
     metrics.file_finished("refused" if document["refusal"] else document["finding"], document["model"]["version"])
     return document

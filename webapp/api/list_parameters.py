@@ -16,6 +16,8 @@ REFUSALS: tuple[RefusalCode, ...] = get_args(RefusalCode)
 MAX_TEXT = MAX_NAME  # characters: a longer one is in no name
 MAX_WORDS = 8
 MAX_VERSION = 100
+NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review")
+PAGING = ("cursor", "limit")
 _LIMITS = ("20", *map(str, range(1, 101)))  # the first is the default
 Choice = TypeVar("Choice", bound=str)
 
@@ -29,8 +31,9 @@ class ListChoice:
     filters: Filters
 
     @classmethod
-    def read(cls) -> "ListChoice":
-        """The list that the request asks for; raises Problem."""
+    def read(cls, others: tuple[str, ...] = ()) -> "ListChoice":
+        """The list that the request asks for; raises Problem. `others`: further parameters that it may have."""
+        _require_known(NAMES + others)
         filters = Filters(
             text=_text("q", MAX_TEXT),
             refusal=_choice("refusal", REFUSALS) if "refusal" in request.args else None,
@@ -50,6 +53,13 @@ def limit() -> int:
     if value not in _LIMITS:
         raise Problem(400, "bad-limit", "limit must be a number from 1 to 100.")
     return int(value)
+
+
+def _require_known(names: tuple[str, ...]) -> None:
+    """Raise Problem for a parameter that is not known: left out, it would give a list that nobody asked for."""
+    if unknown := [name for name in request.args if name not in names]:
+        detail = f"{unknown[0][:40]} is no parameter of a list, which has: {', '.join(names)}."
+        raise Problem(400, "unknown-parameter", detail)
 
 
 def _choice(name: str, choices: tuple[Choice, ...]) -> Choice:

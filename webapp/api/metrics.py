@@ -1,11 +1,16 @@
 """The API's metrics for Prometheus, without file names or ids."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from model.serving.prediction import Prediction
+from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
+from webapp.documents import Label
 from webapp.metrics import Requests
+
+BINS = tuple(f"{tenth / 10:.1f}" for tenth in range(10))  # of probabilities: where each begins
 
 
 class Metrics:
@@ -16,10 +21,21 @@ class Metrics:
         self._stages = self.requests.histogram("pneumo_stage_seconds", "Time of a part of a prediction", "stage")
         labels = ("outcome", "model")
         self._outcomes = self.requests.counter("pneumo_predictions", "Files by outcome", *labels)
+        self._scores = self.requests.counter("pneumo_scores", "Films by probability, in tenths", "bin", "model")
+        self._refusals = self.requests.counter("pneumo_refusals", "Refused files by reason", "code", "model")
+        self._reviews = self.requests.counter(
+            "pneumo_reviews", "Reviews by what they say of the model", "says", "model"
+        )
         self._erased = self.requests.counter("pneumo_erased", "Results erased, by request or expired", "reason")
         self.store_usage: Usage | None = None  # at the last readiness check; None: it could not be read
         self.requests.gauge("pneumo_store_used_bytes", "Memory that the store uses", self._store_used)
         self.requests.gauge("pneumo_store_max_bytes", "Memory limit of the store; 0: none", self._store_max)
+        self.clock: Clock | None = None  # likewise; None also if results do not expire
+        self.requests.gauge(
+            "pneumo_clock_error_seconds",
+            "How far the clock is ahead of that of Redis, or was set since the start, if results expire",
+            lambda: None if self.clock is None else self.clock.error,
+        )
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
 
     def _store_used(self) -> int | None:
@@ -31,6 +47,29 @@ class Metrics:
     def file_finished(self, outcome: str, model: str) -> None:
         """Count a file by its outcome: "pneumonia", "no pneumonia", "refused" or "error"."""
         self._outcomes.labels(outcome, model).inc()
+
+    def assessed(self, prediction: Prediction) -> None:
+        """Count a file by its probability, or by the reason of its refusal."""
+        version, probability, refusal = prediction["model"]["version"], prediction["probability"], prediction["refusal"]
+        if refusal is not None:
+            self._refusals.labels(refusal["code"], version).inc()
+        elif probability is not None:
+            self._scores.labels(BINS[min(int(probability * 10), 9)], version).inc()
+
+    def reviewed(self, prediction: Prediction, label: Label) -> None:
+        """Count a review of a film that has a finding: whether it "agrees", "contradicts" or is "unsure"."""
+        if (finding := prediction["finding"]) is not None:
+            says = "unsure" if label == "unsure" else "agrees" if label == finding else "contradicts"
+            self._reviews.labels(says, prediction["model"]["version"]).inc()
+
+    def expect(self, version: str, bins: Sequence[int]) -> None:
+        """State the share of the validation films in each tenth, with which what comes in is compared.
+
+        Half a film is added to each, so that none is 0: see the rules of Prometheus.
+        """
+        shares = {(name, version): (count + 0.5) / (sum(bins) + 5) for name, count in zip(BINS, bins, strict=True)}
+        meaning = "Share of the validation films by probability, in tenths"
+        self.requests.constants("pneumo_validation_scores_ratio", meaning, ("bin", "model"), shares)
 
     def checked(self, check: str, ok: bool) -> None:
         """Count a readiness check by its outcome."""

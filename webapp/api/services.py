@@ -33,13 +33,16 @@ class Services:
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
         """Load the model; Redis is connected on first use."""
+        scorer, metrics = Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)), Metrics()
+        if (bins := scorer.validation_bins) is not None:
+            metrics.expect(scorer.version, bins)
         return cls(
             settings=settings,
             store=ListedStore.open(settings.store),
-            scorer=Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)),
+            scorer=scorer,
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
-            metrics=Metrics(),
+            metrics=metrics,
         )
 
 

@@ -66,7 +66,7 @@ def create() -> tuple[Response, int] | Response:
 @api.get("/predictions")
 def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
-    chosen, limit = ListChoice.read(), list_parameters.limit()
+    chosen, limit = ListChoice.read(list_parameters.PAGING), list_parameters.limit()
     try:
         page = services().store.lists.page(
             chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
@@ -187,8 +187,10 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
         "comment": sent.get("comment", ""),
         "created": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
+    prediction = services().store.get(identifier).prediction
     try:
         services().store.add_feedback(identifier, document)
     except FeedbackFull as error:
         raise Problem(409, "feedback-full", str(error)) from error
+    services().metrics.reviewed(prediction, sent["label"])
     return jsonify(document), HTTPStatus.CREATED

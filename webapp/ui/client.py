@@ -90,7 +90,7 @@ class ApiClient:
         self._transport.probe("/readyz", request_id)
 
     def notice(self, request_id: str) -> str | None:
-        """What people should know before they upload: that the store is nearly full, or that nothing can be stored."""
+        """What people should know before they upload: a store that is full or nearly so, a wrong clock."""
         try:
             answer = self._transport.request("GET", "/readyz", request_id, accepted=(HTTPStatus.SERVICE_UNAVAILABLE,))
             return _read(answer, responses.notice)

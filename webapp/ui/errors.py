@@ -1,6 +1,7 @@
 """Show every error of the page as an error: in red, in plain words, with a way to try again, never like a finding."""
 
 import logging
+from collections.abc import Mapping
 
 from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
@@ -78,15 +79,27 @@ def retry_url() -> str | None:
 
 
 def _back(error: ApiError) -> tuple[str, str] | None:
-    """Words and address of the way back from an error about a result: to it, or to the list that the reader left."""
+    """Words and address of the way back from an error.
+
+    From one about a result: to it, or to the list that the reader left; from a list that there is not: to its first
+    page, or to all results.
+    """
+    if request.endpoint == "pages.index" and error.status == 400:
+        if error.code != "bad-cursor":
+            return "All results", url_for("pages.index")
+        return "The first page", url_for("pages.index", **_list_fields(request.args))
     if "identifier" not in (request.view_args or {}):
         return None
     values = {} if error.code is None and error.status == 400 else request.args.to_dict()  # they may be the cause
-    fields = {name: value for name, value in values.items() if name in list_query.NAMES}
+    fields = _list_fields(values)
     if request.method == "POST":
         address = url_for("pages.show", identifier=request.view_args["identifier"], **fields)
         return "Go back to the result and try again", address
     return "Back to the list", url_for("pages.index", **fields)
+
+
+def _list_fields(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name in list_query.NAMES}
 
 
 def _drain_upload() -> None:

@@ -6,9 +6,9 @@ from datetime import date
 from typing import get_args
 
 from flask import request
-from werkzeug.exceptions import BadRequest
 
 from model.serving.prediction import RefusalCode
+from webapp.ui.transport import ApiError
 
 ORDERS = {"time": "newest first", "probability": "most suspicious first"}
 FINDINGS = {
@@ -40,21 +40,21 @@ class ListQuery:
 
     @classmethod
     def read(cls) -> "ListQuery":
-        """The list that the current request names; raises BadRequest. An empty value is none: forms send such."""
+        """The list that the current request names; raises ApiError. An empty value is none: forms send such."""
         values = {
-            "order": _choice("order", ORDERS),
-            "finding": _choice("finding", FINDINGS),
+            "order": _choice("order", "an order", ORDERS),
+            "finding": _choice("finding", "a finding", FINDINGS),
             "q": _text("q", "The file name", MAX_TEXT),
-            "refusal": _choice("refusal", REFUSALS),
+            "refusal": _choice("refusal", "a reason of a refusal", REFUSALS),
             "model": _text("model", "The model", _MAX_VERSION),
-            "from": _day("from"),
-            "to": _day("to"),
-            "review": _choice("review", REVIEWS),
+            "from": _day("from", "first"),
+            "to": _day("to", "last"),
+            "review": _choice("review", "a state of review", REVIEWS),
         }
         if len(values["q"].split()) > _MAX_WORDS:
-            raise BadRequest(f"The file name to look for has at most {_MAX_WORDS} words.")
+            raise _no_list(f"The file name to look for has at most {_MAX_WORDS} words.")
         if values["from"] > values["to"] > "":  # the list would be empty, whatever is stored
-            raise BadRequest("The first day is after the last one.")
+            raise _no_list("The first day is after the last one.")
         return cls({name: value for name, value in values.items() if value != _DEFAULTS.get(name, "")})
 
     def get(self, name: str) -> str:
@@ -85,27 +85,31 @@ class ListQuery:
 EVERYTHING = ListQuery({})
 
 
-def _choice(name: str, choices: Mapping[str, str]) -> str:
+def _no_list(why: str) -> ApiError:
+    return ApiError(400, "There is no such list", why)
+
+
+def _choice(name: str, what: str, choices: Mapping[str, str]) -> str:
     default = next(iter(choices))
     value = request.args.get(name) or default
     if value not in choices:
-        raise BadRequest(f"{name} must be one of: {', '.join(choice for choice in choices if choice)}.")
+        raise _no_list(f"Its address names {what} that does not exist. Choose one above the list.")
     return value
 
 
 def _text(name: str, what: str, longest: int) -> str:
     value = request.args.get(name, "").strip()
     if len(value) > longest:
-        raise BadRequest(f"{what} to look for has at most {longest} characters.")
+        raise _no_list(f"{what} to look for has at most {longest} characters.")
     return value
 
 
-def _day(name: str) -> str:
+def _day(name: str, which: str) -> str:
     value = request.args.get(name, "").strip()
     try:
         good = not value or date.fromisoformat(value).isoformat() == value
     except ValueError:
         good = False
     if not good:
-        raise BadRequest(f"{name} must be a day such as 2026-03-31.")
+        raise _no_list(f"The {which} day in its address is no day of the calendar; 2026-03-31 is one.")
     return value

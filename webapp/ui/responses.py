@@ -113,12 +113,14 @@ def pictures(value: object) -> Pictures:
 
 
 def notice(value: object) -> str | None:
-    """What the API's readiness says of its store: why nothing can be stored, or a warning; raises Invalid."""
-    store = checked(value, Readiness)["checks"]["store"]
+    """What the API's readiness says: why nothing can be stored, or its warnings; raises Invalid."""
+    checks = checked(value, Readiness)["checks"]
+    store = checks["store"]
     if not store["ok"]:
         fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
         return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
-    return store.get("warning")
+    warnings = [check.get("warning") for check in (store, checks.get("clock", {}))]
+    return "; and ".join(words for words in warnings if words) or None
 
 
 def _current_answer(value: object) -> object:

@@ -1,6 +1,7 @@
 """Prepare the plan of `up` on this machine, and what it would change."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from pneumoctl.errors import Exit
@@ -8,12 +9,14 @@ from pneumoctl.plan.apply import changes
 from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.steps import Plan, Step, describe
+from pneumoctl.results import expiring
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.stack.saved import Ports
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import checks
-from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
+from pneumoctl.targets.local import facts, port_reservation, preflight, results, up_plan
 from pneumoctl.targets.local.desired import LocalDesiredState
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.terminal.console import console
@@ -36,7 +39,16 @@ class Prepared:
 
     def lines(self, todo: Sequence[Step]) -> list[str]:
         """Those steps as text."""
-        return list(describe(self.plan, lambda step: step in todo)) if todo else ["nothing to do"]
+        steps = describe(self.plan, lambda step: step in todo)
+        return [*steps, *self.erased(todo)] if todo else ["nothing to do"]
+
+    def erased(self, todo: Sequence[Step]) -> list[str]:
+        """A line on the results that those steps make the API erase; none if it erases nothing."""
+        if not self.stack.layout.config("env/api.env").exists():  # nothing was ever stored
+            return []
+        return expiring.lines(
+            self.desired.settings, todo, lambda: nullcontext[ResultStore](results.running_store(self.stack))
+        )
 
 
 def prepare(settings: Settings, stack: Stack) -> Prepared:
@@ -61,6 +73,7 @@ def report(settings: Settings, stack: Stack) -> Report:
     document = {
         "stack": stack.name,
         "target": settings.target,
+        "erased": prepared.erased(todo),
         "changes": [{"step": step.title, "hosts": list(step.hosts)} for step in todo],
         "differences": changed,
         "usd_per_hour": 0.0,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.targets.common import store_space
+from pneumoctl.targets.common import api_warnings
 from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import service_states
 from pneumoctl.targets.local.service_states import ServiceState
@@ -39,15 +39,18 @@ def wait(
 
 def _said(document: dict[str, Any]) -> str:
     """What the service says of itself; of a full store, what to do."""
-    full = store_space.warning(document)
-    return f"{full}: {store_space.REMEDY}" if full else json.dumps(document)
+    full = api_warnings.of_store(document)
+    return f"{full}: {api_warnings.STORE_REMEDY}" if full else json.dumps(document)
 
 
 def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
     """Why the service cannot become ready; empty if it still can."""
     if len(lives - {0}) > MOST_LIVES:
         return "keeps ending"
-    picture = document.get("checks", {}).get("known_picture", {})
+    checks = document.get("checks", {})
+    if any(check.get("lasting") for check in checks.values()):
+        return "cannot become ready by itself"
+    picture = checks.get("known_picture", {})
     return "" if picture.get("ok", True) else "does not score its known picture as it did at export"
 
 

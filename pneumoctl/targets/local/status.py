@@ -6,7 +6,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import faults, store_space, unfinished_teardown
+from pneumoctl.targets.common import api_warnings, faults, unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.targets.common.ready import ready, reason
 from pneumoctl.targets.local import preflight, processes, service_states
@@ -64,19 +64,26 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
         yield from _of_services(document["services"], working)
         if not page_ready and not working:
             yield _not_ready(document)
-        elif said := store_space.warning(document["api"]):
-            yield Fault("redis", said, store_space.REMEDY)
+        elif said := api_warnings.of_store(document["api"]):
+            yield Fault("redis", said, api_warnings.STORE_REMEDY)
+        yield from _of_clock(document)
     if document["disk_free_mb"] < preflight.DISK_MB:
         free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"
         yield Fault("", free, "free some, then: pneumoctl status")
     yield from _strays(document)
 
 
+def _of_clock(document: Mapping[str, Any]) -> Iterator[Fault]:
+    if said := api_warnings.of_clock(document["api"]):
+        pid = next((service["pid"] for service in document["services"] if service["name"] == "api"), 0)
+        yield Fault("api", said, f"{api_warnings.CLOCK_REMEDY}kill -HUP {pid}")
+
+
 def _not_ready(document: Mapping[str, Any]) -> Fault:
     """Which of the two is not ready; the page is not if the API is not."""
     api = document["api"]
     name, answer = ("web page", document["page"]) if api.get("status") == "ready" else ("API", api)
-    remedy = store_space.REMEDY if store_space.warning(api) else "pneumoctl logs"
+    remedy = api_warnings.STORE_REMEDY if api_warnings.of_store(api) else "pneumoctl logs"
     return Fault("", f"the {name} is not ready: {reason(answer)}", remedy)
 
 

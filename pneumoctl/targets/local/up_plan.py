@@ -132,7 +132,10 @@ def _redis(desired: LocalDesiredState) -> Step:
         Put(
             render(
                 "redis/users.acl",
-                users={"api": (_sha256(desired.secrets.redis_password),)},
+                users={
+                    "api": (_sha256(desired.secrets.redis_password),),
+                    "rewriter": (_sha256(desired.secrets.redis_rewriter_password),),
+                },
             ),
             str(acl),
             secret=True,

@@ -11,6 +11,7 @@ from model.bundling import measure
 from model.data.dataset import DataSet
 from model.data.shifted import DRAWS
 from model.evaluation import calibrate
+from model.evaluation.metrics import score_bins
 
 FILMS, TEMPERATURE = 200, 2.0
 LABELS = np.arange(FILMS) % 2
@@ -54,3 +55,10 @@ def test_one_copy_of_each_film_is_counted(sections: Any) -> None:
     assert (counted["tp"], counted["fp"]) == (first[LABELS == 1].sum(), first[LABELS == 0].sum())
     assert sections["shifted"]["n"] == FILMS == sections["metrics"]["validation"]["n"]
     assert sections["metrics"]["validation"]["refused"] == 3 and sections["metrics"]["test"] is None
+
+
+def test_how_the_validation_films_score_is_counted_in_tenths(sections: Any) -> None:
+    probabilities = calibrate.sigmoid(PLAIN, TEMPERATURE)
+    counted = [int(((probabilities * 10 >= tenth) & (probabilities * 10 < tenth + 1)).sum()) for tenth in range(10)]
+    assert sections["metrics"]["validation"]["score_bins"] == counted and sum(counted) == FILMS
+    assert score_bins(np.array([0.0, 0.1, 0.99, 1.0])) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]

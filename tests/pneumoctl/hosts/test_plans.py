@@ -102,7 +102,7 @@ def test_both_passwords_are_valid_during_a_rotation() -> None:
     settled = files(configure.plan(replace(DESIRED, secrets=rotated.finish_rotation())))
 
     users = made["app-0", "/etc/redis/users.acl"].content
-    assert users.count(" #") == 4 and settled["app-0", "/etc/redis/users.acl"].content.count(" #") == 2
+    assert users.count(" #") == 6 and settled["app-0", "/etc/redis/users.acl"].content.count(" #") == 3
     environment = made["app-0", "/etc/pneumoctl/api.env"].content
     assert rotated.api_token in environment and SECRETS.api_token in environment
     # an API that has not restarted yet must know the key before another seals with it

@@ -23,7 +23,9 @@ class StackWithStore:
     def __init__(self, name: str, server: RedisServer, folder: Path, key: str) -> None:
         self.stack = Stack(name, home() / name)
         self.stack.make()
-        self.stack.write("secrets.json", asdict(Secrets(PASSWORD, key, "a-token-of-tests-only")))
+        self.stack.write(
+            "secrets.json", asdict(Secrets(PASSWORD, key, "a-token-of-tests-only", redis_rewriter_password=PASSWORD))
+        )
         environment = folder / f"{name}.env"
         values = {"REDIS_PORT": server.port, "REDIS_USERNAME": "api", "REDIS_PASSWORD": PASSWORD, "MAC_KEY": key}
         environment.write_text("".join(f"{name}={value}\n" for name, value in values.items()))

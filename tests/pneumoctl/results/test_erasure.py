@@ -1,7 +1,8 @@
 """`pneumoctl results erase`, on a real store: what is erased, what is said, and with which exit code."""
 
+import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,11 +17,13 @@ from pneumoctl.stack import audit
 from pneumoctl.terminal.console import console
 from tests.pneumoctl.command_documents import document_of
 from tests.pneumoctl.results.conftest import StackWithStore
+from tests.templates.running import until
 from tests.webapp.api.records import put, record
 from tests.webapp.servers import RedisServer
 from webapp.api.storage.errors import Missing
 
 ONE, TWO, NONE = record(1).id, record(2).id, "f" * 32
+WHOLE = {"reason": None, "still_in_file": None}
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def test_results_are_erased_and_the_record_of_it_names_them(
     made: StackWithStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = document_of(capsys, "results", "erase", ONE.upper(), ONE, "-y")
-    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [], "reason": None}
+    assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [], **WHOLE}
     with pytest.raises(Missing):
         made.store.get(ONE)
     assert made.store.get(TWO) == record(2)
@@ -51,12 +54,46 @@ def test_results_are_erased_and_the_record_of_it_names_them(
     ]
 
 
+def test_what_is_erased_is_not_left_in_the_file_of_redis(
+    made: StackWithStore, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, kept = record(3), record(4)
+    pictures = {each.id: os.urandom(4096) for each in (gone, kept)}  # nothing that Redis could compress
+    for each in (gone, kept):
+        made.store.put(each, pictures[each.id])
+    assert all(picture in files(server) for picture in pictures.values())
+    document_of(capsys, "results", "erase", gone.id, "-y")
+    until(lambda: pictures[gone.id] not in files(server))  # Redis removes replaced files in the background
+    assert pictures[kept.id] in files(server)
+
+
+def test_a_file_that_cannot_be_written_anew_is_told_and_erasing_again_tries_again(
+    made: StackWithStore, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.client().execute_command("ACL", "DELUSER", "rewriter")  # as in a stack of an earlier version
+    document = document_of(capsys, "results", "erase", ONE, "-y", code=Exit.PARTLY)
+    assert (document["erased"], document["still_in_file"]) == ([ONE], "Redis rejects the login")
+    server.client().acl_load()
+    document = document_of(capsys, "results", "erase", ONE, "-y")
+    assert (document["before"], document["still_in_file"]) == ([ONE], None)
+    assert server.client().info("persistence")["aof_rewrites"] == 1
+
+
+def files(server: RedisServer) -> bytes:
+    """All that Redis has on the disk."""
+    found = b""
+    for path in sorted((server.directory / "data").rglob("*")):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found += path.read_bytes()
+    return found
+
+
 def test_ids_without_a_result_are_named(made: StackWithStore, capsys: pytest.CaptureFixture[str]) -> None:
     error = document_of(capsys, "results", "erase", NONE, "-y", code=Exit.FAILED)["error"]
     assert NONE in error["message"] and error["unknown"] == [NONE] and error["hint"]
     document = document_of(capsys, "results", "erase", NONE, TWO, "-y", code=Exit.PARTLY)
     lists = {"erased": [TWO], "before": [], "unknown": [NONE], "failed": []}
-    assert document == {"stack": "t", **lists, "reason": None}
+    assert document == {"stack": "t", **lists, **WHOLE}
 
 
 def test_a_store_that_fails_midway_says_what_is_erased_and_what_is_left(
@@ -68,6 +105,7 @@ def test_a_store_that_fails_midway_says_what_is_erased_and_what_is_left(
     server.client().rpush(record_of_two, "not a record")  # Redis refuses to read it as one
     document = document_of(capsys, "results", "erase", ONE, TWO, three, "-y", code=Exit.PARTLY)
     assert "erasing failed: Redis refuses the command" in document.pop("reason")
+    assert document.pop("still_in_file") == "the store failed"
     assert document == {"stack": "t", "erased": [ONE], "before": [], "unknown": [], "failed": [TWO, three]}
     (ended,) = [entry for entry in audit.chain(made.stack).entries() if entry["event"] == "ended"]
     assert (ended["code"], ended["changed"]) == (Exit.PARTLY, [f"erased {ONE}"])
@@ -93,14 +131,14 @@ def test_the_record_names_the_results_also_if_it_is_not_known_what_became_of_the
 )
 def test_an_erasure_that_was_cut_off_does_not_say_that_nothing_is_erased(made: StackWithStore, cut: Mock) -> None:
     with pytest.raises(PneumoError, match=r"; which of the results are erased is not known$") as caught:
-        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=cut)), [ONE])
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=cut)), [ONE], "")
     assert caught.value.hint.endswith("; then erase them again: what is erased stays erased")
 
 
 def test_where_nothing_was_ever_stored_nothing_is_said_to_be_erased(made: StackWithStore) -> None:
     nothing = Mock(return_value=(transfer.NOTHING, ""))
     with pytest.raises(transfer.NothingStored):
-        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=nothing)), [ONE])
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=nothing)), [ONE], "")
 
 
 def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
@@ -117,7 +155,7 @@ def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
 def test_a_store_that_cannot_be_used_is_an_error_without_a_half(made: StackWithStore) -> None:
     made.reached.environment.write_text("REDIS_PORT=1\n")
     with pytest.raises(Exception, match="cannot be used: erasing failed: "):
-        erasure.erase(made.reached, [ONE])
+        erasure.erase(made.reached, [ONE], "")
 
 
 def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what_it_brings_back(

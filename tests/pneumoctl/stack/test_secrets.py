@@ -14,13 +14,13 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports, Stack
 
 OLD = {"redis_password": "a" * 64, "mac_key": "b" * 64, "api_token": "c" * 64}
-PREVIOUS = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password")
+PREVIOUS = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password", "redis_rewriter_password")
 
 
 def test_secrets_are_long_and_never_the_same() -> None:
     first, second = Secrets.generate(), Secrets.generate()
-    assert len(set(first.values()) | set(second.values())) == 12
-    assert sorted(len(secret) for secret in first.values()) == [24, 64, 64, 64, 64, 64]
+    assert len(set(first.values()) | set(second.values())) == 14
+    assert sorted(len(secret) for secret in first.values()) == [24, 64, 64, 64, 64, 64, 64]
     assert len(first.web_password) == 24 and not first.rotating
 
 
@@ -29,7 +29,7 @@ def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: 
     (tmp_path / "secrets.json").write_text(json.dumps(OLD))
     secrets = stack.secrets()
     assert secrets is not None and secrets == stack.secrets()
-    assert OLD.items() <= asdict(secrets).items() and len(set(secrets.values())) == 6
+    assert OLD.items() <= asdict(secrets).items() and len(set(secrets.values())) == 7
     assert json.loads((tmp_path / "secrets.json").read_text()) == OLD  # a reader writes nothing
     stack.save(secrets, Ports({}, {}))
     saved = json.loads((tmp_path / "secrets.json").read_text())
@@ -61,7 +61,7 @@ def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
     assert not set(secrets.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
     assert all(getattr(new, f"{name}_previous") == getattr(secrets, name) for name in PREVIOUS)
     assert new.mac_key == secrets.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
-    assert len(set(new.values())) == 11 and set(secrets.values()) - set(new.values()) == {secrets.web_password}
+    assert len(set(new.values())) == 13 and set(secrets.values()) - set(new.values()) == {secrets.web_password}
     assert new.start_rotation() is new  # cut off and begun again: what the hosts hold is not forgotten
     end = new.finish_rotation()
     assert not end.rotating and end.mac_keys_accepted == (secrets.mac_key,) and "" not in end.values()

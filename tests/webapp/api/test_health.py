@@ -1,5 +1,6 @@
 """Liveness, readiness and metrics."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,10 +8,12 @@ import threading
 
 import pytest
 
+from model.serving.predict import Classifier
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
 from webapp.api.health import CachedCheck
+from webapp.requests import PROBE_HEADER
 
 
 def checks(caller: Caller, status: int) -> dict:
@@ -28,7 +31,7 @@ def test_liveness_does_not_depend_on_redis(config):
 
 def test_readiness_lists_each_check_and_the_model(caller):
     rows = checks(caller, 200)
-    assert set(rows) == {"store", "known_picture", "model"}
+    assert set(rows) == {"store", "clock", "known_picture", "model"}
     assert all(row["ok"] and row["fault"] is None for row in rows.values())
     assert len(rows["model"]["version"]) == 12
 
@@ -94,6 +97,51 @@ def test_metrics_count_outcomes_and_name_neither_files_nor_ids(caller, clear_pic
         assert f'pneumo_stage_seconds_count{{stage="{stage}"}} 3.0' in text
     for secret in ("secretname", "secretpath", *(document["id"] for document in documents)):
         assert secret not in text
+
+
+def test_metrics_count_probabilities_refusals_and_reviews_by_model(caller, clear_picture, opaque_picture):
+    clear, opaque, broken = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
+    caller.client.post("/v1/predictions", data=form(opaque_picture), headers={**caller.headers, PROBE_HEADER: "1"})
+    for document, label in ((clear, "no pneumonia"), (clear, "pneumonia"), (opaque, "unsure"), (broken, "pneumonia")):
+        path = f"/v1/predictions/{document['id']}/feedback"
+        assert caller.client.post(path, json={"label": label}, headers=caller.headers).status_code == 201
+    text = caller.client.get("/metrics").get_data(as_text=True)
+    model = f'model="{clear["model"]["version"]}"'
+    counted = {line for line in text.splitlines() if line.startswith(("pneumo_scores_t", "pneumo_ref", "pneumo_rev"))}
+    bins = [f"{int(each['probability'] * 10) / 10:.1f}" for each in (clear, opaque)]
+    assert len(set(bins)) == 2
+    assert {line for line in counted if "_created" not in line} == {
+        *(f'pneumo_scores_total{{bin="{each}",{model}}} 1.0' for each in bins),
+        f'pneumo_refusals_total{{code="unreadable",{model}}} 1.0',
+        *(f'pneumo_reviews_total{{{model},says="{says}"}} 1.0' for says in ("agrees", "contradicts", "unsure")),
+    }
+
+
+def test_the_scores_that_a_bundle_states_are_what_drift_is_measured_against(config, bundle_with_scores):
+    app = api.create_app({**config, "MODEL_BUNDLE": str(bundle_with_scores)})
+    text = app.test_client().get("/metrics").get_data(as_text=True)
+    stated = [line.split() for line in text.splitlines() if line.startswith("pneumo_validation_scores_ratio{")]
+    assert len(stated) == 10 and sum(float(share) for _, share in stated) == pytest.approx(1)
+    (last,) = (float(share) for name, share in stated if 'bin="0.9"' in name)
+    assert last == pytest.approx(50.5 / 100)
+
+
+@pytest.mark.parametrize("stated", [None, [], [0] * 10, [1] * 9, [1.5] * 10, [-1] * 10, [True] * 10, "1111111111"])
+def test_a_bundle_that_does_not_state_its_scores_has_no_figure_of_drift(config, monkeypatch, stated):
+    opened = Classifier.open
+
+    def without(*arguments):
+        classifier = opened(*arguments)
+        classifier.bundle.manifest["metrics"] = {"validation": stated and {"score_bins": stated}, "test": None}
+        return classifier
+
+    monkeypatch.setattr(Classifier, "open", without)
+    assert "pneumo_validation_scores_ratio" not in api.create_app(config).test_client().get("/metrics").text
+
+
+def form(picture: bytes) -> dict:
+    """An upload that a probe sends."""
+    return {"file": (io.BytesIO(picture), "probe.png")}
 
 
 def test_metrics_run_the_checks_and_counts_start_at_zero(caller):

@@ -56,6 +56,7 @@ def test_it_warns_before_it_is_full_and_gives_the_reason_when_it_is(redis, tiny_
     assert 0.8 < used / most < 0.9
     limit(redis, 120)
     row = ready(caller, 503)
+    assert row["lasting"]
     assert row["fault"].startswith("the store is ") and "full (" in row["fault"] and row["warning"]
     refused = problem(caller.send((opaque_picture, "b.png")), 507, "store-full")
     assert "The store is full" in refused["detail"] and "retention_days" in refused["detail"]
@@ -70,8 +71,15 @@ def test_it_warns_before_it_is_full_and_gives_the_reason_when_it_is(redis, tiny_
     problem(review, 507, "store-full")
     assert caller.client.delete(path, headers=caller.headers).status_code == 204
     redis.client().delete("fill")
-    assert ready(caller, 200) == {"ok": True, "fault": None, "warning": None}
+    assert ready(caller, 200) == {"ok": True, "fault": None, "lasting": False, "warning": None}
     assert caller.sent((opaque_picture, "b.png"))
+
+
+def test_a_full_store_in_which_results_expire_may_get_room_by_itself(redis, tiny_bundle):
+    settings = api_environment(redis.port, tiny_bundle) | {"RETENTION_DAYS": "30"}
+    limit(redis, 120)
+    row = ready(Caller(api.create_app(settings).test_client()), 503)
+    assert "full (" in row["fault"] and not row["lasting"]
 
 
 def test_without_redis_there_are_no_figures(config):

@@ -170,6 +170,8 @@ def test_the_list_is_paged_ordered_and_filtered(caller, clear_picture, opaque_pi
         ("to=2026-01-01T00:00:00Z", "bad-to"),
         ("review=", "bad-review"),
         ("review=unsure", "bad-review"),
+        ("findings=pneumonia", "unknown-parameter"),
+        ("order=time&" + "x" * 500, "unknown-parameter"),
         ("cursor=rubbish", "bad-cursor"),
         ("cursor=", "bad-cursor"),
         ("cursor=%00", "bad-cursor"),

@@ -4,6 +4,7 @@ import pytest
 
 from tests.webapp.ui.pages import error_page, send, visible
 from webapp.api.storage.errors import StoreFull
+from webapp.api.storage.retention import Clock
 from webapp.api.storage.store import Store
 from webapp.api.storage.usage import Usage
 
@@ -53,3 +54,11 @@ def test_a_fault_that_nobody_foresaw_is_not_quoted_on_the_page(page, monkeypatch
     text = visible(page.get("/"))
     assert "Uploads cannot be stored: the store cannot be used" in text
     assert "secret" not in text and "OSError" not in text
+
+
+def test_the_upload_page_says_that_a_clock_is_wrong(page, monkeypatch):
+    monkeypatch.setattr(Store, "usage", lambda _: Usage(850 * MB, 1000 * MB))
+    monkeypatch.setattr(Store, "clock", lambda _: Clock(7200.0, 0.0))
+    text = visible(page.get("/"))
+    assert "The store is 85 % full" in text
+    assert "; and this host&#39;s clock is 7200 s ahead of that of Redis, so results may be hidden too early." in text

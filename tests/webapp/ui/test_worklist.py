@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.predictions import FINDING
-from tests.webapp.ui.pages import error_page, send, visible
+from tests.webapp.ui.pages import assert_no_finding, error_page, send, visible
 from tests.webapp.ui.test_responses import ENTRY, PAGE
 from webapp.api.storage.errors import NotRead, StoreUnavailable
 
@@ -196,6 +196,35 @@ def test_without_its_place_a_result_is_shown_and_the_reason_told(page, ids, monk
         assert re.search(rf'class="where[ a-z]*" role="{role}">{words}', text)
         assert text.count("Error") == (role == "alert")
         assert "Signs of pneumonia found by the model" in text
+
+
+def test_a_list_that_is_not_read_yet_says_so_and_asks_again(page, ids, monkeypatch):
+    monkeypatch.setattr("webapp.api.storage.worklist.Worklist.rows", Mock(side_effect=NotRead(1, 2)))
+    answer = page.get("/predictions?q=png&order=probability")
+    text = visible(answer)
+    assert (answer.status_code, answer.headers["Refresh"]) == (503, answer.headers["Retry-After"])
+    assert "The list is being read: 1 of 2 results so far" in text and "alert" not in text and "No results" not in text
+    assert link(answer, "Ask again now") == "/predictions?q=png&order=probability"
+    assert_no_finding(text)
+    program = page.get("/predictions?q=png", headers={"Accept": "application/json"})
+    assert program.status_code == 503 and "Refresh" not in program.headers
+    assert "is being read" in program.get_json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "back", "address"),
+    [
+        ("finding=healthy", "Its address names a finding that does not exist", "All results", "/predictions"),
+        ("review=x&cursor=y", "Its address names a state of review that", "All results", "/predictions"),
+        ("refusal=dull", "Its address names a reason of a refusal that", "All results", "/predictions"),
+        ("to=2026-02-30", "The last day in its address is no day of the calendar", "All results", "/predictions"),
+        ("q=png&cursor=y", "Its address is of another list, or was cut off", "The first page", "/predictions?q=png"),
+    ],
+)
+def test_an_address_of_no_list_is_told_in_plain_words(page, query, words, back, address):
+    answer = page.get(f"/predictions?{query}")
+    assert words in error_page(answer, 400)
+    assert link(answer, back) == address
 
 
 def test_whoever_erases_a_result_comes_back_to_the_list(page, ids):

@@ -23,6 +23,7 @@ FILTERS = ("all", "pneumonia", "no pneumonia", "refused")
 REVIEWS: tuple[ReviewFilter, ...] = get_args(ReviewFilter)
 UNKNOWN_TIME = 2**62  # later than any; such a result is in the lists of all days, and has not expired
 _TIME_DIGITS = 17
+_OF_INDEX = "index|"
 _SCALE = 10**9  # probabilities are compared to nine digits
 
 
@@ -52,7 +53,8 @@ NO_FILTERS = Filters()
 
 def searchable(text: str) -> str:
     """A text in which upper and lower case are the same, and so are the two ways to write an accent."""
-    return unicodedata.normalize("NFC", text).casefold()
+    # The standard's caseless match, and composed again, so that "e" is in no "é". Folding the case may take apart.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def created(prediction: Prediction) -> int:
@@ -93,23 +95,37 @@ def time_of(index_member: str) -> int:
     return int(number) if number.isascii() and number.isdecimal() and len(number) == _TIME_DIGITS else UNKNOWN_TIME
 
 
-def to_cursor(order: str, list_filter: str, index_member: str, filters: Filters = NO_FILTERS) -> str:
-    """An opaque text that marks where the next page starts."""
-    plain = _prefix(order, list_filter, filters) + index_member
+def to_cursor(
+    order: str, list_filter: str, index_member: str, filters: Filters = NO_FILTERS, of_index: bool = False
+) -> str:
+    """An opaque text that marks where the next page starts; `of_index`: in the index of Redis, see is_of_index."""
+    plain = (_OF_INDEX if of_index else "") + _prefix(order, list_filter, filters) + index_member
     return base64.urlsafe_b64encode(plain.encode("latin-1")).decode("ascii").rstrip("=")
 
 
 def from_cursor(order: str, list_filter: str, cursor: str, filters: Filters = NO_FILTERS) -> str:
     """The index member that a cursor marks, which may be damaged; raises CursorInvalid."""
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        plain = base64.b64decode(padded, altchars=b"-_", validate=True).decode("latin-1")
-    except (UnicodeError, binascii.Error) as error:
-        raise CursorInvalid("not a cursor") from error
+    plain = _decoded(cursor).removeprefix(_OF_INDEX)
     prefix = _prefix(order, list_filter, filters)
     if not plain.startswith(prefix) or plain == prefix:
         raise CursorInvalid("a cursor of another list")
     return plain.removeprefix(prefix)
+
+
+def is_of_index(cursor: str) -> bool:
+    """Whether the pages before this cursor were read from the index of Redis, which has damaged records elsewhere.
+
+    Raises CursorInvalid.
+    """
+    return _decoded(cursor).startswith(_OF_INDEX)
+
+
+def _decoded(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("latin-1")
+    except (UnicodeError, binascii.Error) as error:
+        raise CursorInvalid("not a cursor") from error
 
 
 def _prefix(order: str, list_filter: str, filters: Filters) -> str:

@@ -63,12 +63,15 @@ class Lists:
     def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
         """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
         after = None if cursor is None else listing.from_cursor(order, finding, cursor, filters)
-        part = self._part(order, finding, after, limit, filters)
+        # A list that was begun in the index goes on there: the rows have damaged records before the most probable.
+        in_index = cursor is not None and listing.is_of_index(cursor)
+        part = self._part(order, finding, after, limit, filters, in_index)
         page, gone = self._opened(part)
         if gone:  # in the meantime
-            part = self._part(order, finding, after, limit, filters, compare=True)
+            part = self._part(order, finding, after, limit, filters, in_index, compare=True)
             page, _ = self._opened(part)
-        following = listing.to_cursor(order, finding, part.members[-1], filters) if part.more else None
+        stays = order == "probability" and part.index != _ALL
+        following = listing.to_cursor(order, finding, part.members[-1], filters, stays) if part.more else None
         return Page(**page, next=following, total=part.total, first=part.first, models=part.models)
 
     def place(self, record: Record, order: str, finding: str, filters: Filters = NO_FILTERS) -> Place:
@@ -87,9 +90,18 @@ class Lists:
             )
 
     def _part(
-        self, order: str, finding: str, after: str | None, limit: int, filters: Filters, compare: bool = False
+        self,
+        order: str,
+        finding: str,
+        after: str | None,
+        limit: int,
+        filters: Filters,
+        in_index: bool,
+        compare: bool = False,
     ) -> _Part:
         simple = filters == NO_FILTERS
+        if simple and in_index:
+            return self._part_of_index(order, finding, after, limit)
         try:
             with self._worklist.rows(_SHORT_SECONDS if simple else _READ_SECONDS, compare) as rows:
                 cutoff = self._cutoff()

@@ -18,6 +18,46 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What is known of this host's clock, in seconds.
+
+    `ahead`: how far it is ahead of another one (negative: behind). `moved`: by how much it was set since this process
+    started.
+    """
+
+    ahead: float
+    moved: float
+
+    @property
+    def error(self) -> float:
+        """The larger of the two."""
+        return max(self.ahead, self.moved, key=abs)
+
+    @property
+    def warning(self) -> str | None:
+        """Words for a clock that hides results or keeps them too long; None if nothing is known to be wrong."""
+        if abs(self.ahead) > _STEP:
+            differs = "ahead of that of Redis, so results may be hidden too early"
+            if self.ahead < 0:
+                differs = "behind that of Redis, so results may be shown for too long"
+            return f"this host's clock is {_duration(abs(self.ahead))} {differs}"
+        return self.was_set
+
+    @property
+    def was_set(self) -> str | None:
+        """Words for a clock that was set since this process started; None if it was not."""
+        if abs(self.moved) <= _STEP:
+            return None
+        message = f"this host's clock was set by {self.moved:+.0f} s since this process started"
+        return f"{message}, so nothing that has expired is erased until it is restarted"
+
+
+def _duration(seconds: float) -> str:
+    days = round(seconds / 86400)
+    return f"{days} days" if days > 1 else f"{seconds:.0f} s"
+
+
+@dataclass(frozen=True)
 class Retention:
     """Results are kept for `days` days after they were made; 0: for ever.
 
@@ -52,11 +92,14 @@ class Retention:
         """
         if not self.days:
             return None
-        moved = self.now() - self.steady() - getattr(self, "_started")  # noqa: B009
-        if abs(moved) > _STEP:
-            message = f"this host's clock was set by {moved:+.0f} s since this process started"
-            raise ClockWrong(f"{message}, so nothing that has expired is erased until it is restarted")
+        if was_set := self.clock(other).was_set:
+            raise ClockWrong(was_set)
         return self._cutoff(min(self.now(), other))
+
+    def clock(self, other: float) -> Clock:
+        """What is known of this host's clock. `other`: the time by another one, in seconds since 1970."""
+        now = self.now()
+        return Clock(now - other, now - self.steady() - getattr(self, "_started"))  # noqa: B009
 
     def require_fresh(self, prediction: Prediction, other: float) -> None:
         """Raise ClockWrong for a new result that has already expired, by this host's clock or by the `other` one."""

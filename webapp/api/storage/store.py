@@ -29,7 +29,7 @@ from webapp.api.storage.errors import (
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.records import Record, Review, last_review, record_of, review_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
-from webapp.api.storage.retention import Retention
+from webapp.api.storage.retention import Clock, Retention
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import read_together, transact
 from webapp.api.storage.usage import Usage
@@ -198,6 +198,10 @@ class Store:
     def usage(self) -> Usage:
         """How full the store is."""
         return usage.read(self._redis)
+
+    def clock(self) -> Clock | None:
+        """What is known of this host's clock; None if results do not expire, so that it hides none."""
+        return self._retention.clock(self.eraser.redis_time()) if self._retention.days else None
 
     def wait(self, seconds: float) -> None:
         """Wait until Redis answers; after a start it first loads its file and answers every command with an error.

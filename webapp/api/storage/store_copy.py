@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,12 @@ class StoreCopy(Store):
         listed = {listing.id_of(member.decode("ascii", "replace")) for member in members}
         stored = set(self.ids())
         return sorted(stored & listed | {each for each in stored - listed if not self._is_probe(each)})
+
+    def older_than(self, days: int) -> int:
+        """How many listed results were made at least so many days ago."""
+        oldest = max(0, int((time.time() - days * 86400) * 1_000_000))
+        with redis_errors():
+            return len(self._redis.zrevrangebylex(index_of("time", "all"), f"({oldest + 1:017d}", "-"))
 
     def _is_probe(self, identifier: str) -> bool:
         """Whether a record without an index entry may be a probe's: a record that is older would have expired."""

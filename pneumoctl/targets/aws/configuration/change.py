@@ -17,7 +17,7 @@ from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Plan, Step, describe
 from pneumoctl.registry import promotion
-from pneumoctl.results import final_export
+from pneumoctl.results import expiring, final_export
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack import audit
@@ -29,7 +29,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import desired, proof, restore, rollback, shared_trees
 from pneumoctl.targets.aws.configuration.desired import AvailableReleases, ReleaseChoice
-from pneumoctl.targets.aws.store import new_store, stack_secrets
+from pneumoctl.targets.aws.store import new_store, results, stack_secrets
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
@@ -67,7 +67,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         trees.expect(todo)
         stack_secrets.refuse_older(stack, hosts, todo)
         if any(todo.values()) and not agreed:
-            for line in (*description(plan, todo), *hosts.differences(todo)):
+            for line in (*description(plan, todo), *erased(settings, stack, todo), *hosts.differences(todo)):
                 console.note(line)
             if not console.ask("Continue?"):
                 raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
@@ -112,6 +112,12 @@ def description(plan: Plan, todo: Todo) -> list[str]:
         replace(step, hosts=tuple(name for name in step.hosts if step in todo.get(name, ()))) for step in plan.steps
     ]
     return describe(replace(plan, steps=tuple(step for step in waiting if step.hosts)))
+
+
+def erased(settings: Settings, stack: Stack, todo: Todo) -> list[str]:
+    """A line on the results that the pending steps make the API erase; none if it erases nothing."""
+    steps = [step for of_host in todo.values() for step in of_host]
+    return expiring.lines(settings, steps, lambda: results.opened(stack))
 
 
 def planned(

@@ -61,7 +61,8 @@ def preview(settings: Settings, stack: Stack, task: Task) -> Preview:
             ours = desired.available_releases(settings, task.source)
             _, plan, todo = change.planned(settings, stack, hosts, task, ours)
             unknown = {name: error.message for name, error in hosts.unreachable.items()}
-            steps = () if unknown and not any(todo.values()) else change.description(plan, todo)
+            steps = [] if unknown and not any(todo.values()) else change.description(plan, todo)
+            steps += change.erased(settings, stack, todo)
             return Preview(tuple(steps), tuple(hosts.differences(todo)), todo, unknown)
     except Unreachable as error:
         return Preview((), (), {}, {str(error.details["host"]): error.message})

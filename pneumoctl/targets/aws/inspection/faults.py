@@ -10,7 +10,7 @@ from pneumoctl.hosts import units
 from pneumoctl.hosts.releases import UNITS
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import use_where_made
-from pneumoctl.targets.common import store_space, unfinished_teardown
+from pneumoctl.targets.common import api_warnings, unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
 
@@ -148,10 +148,13 @@ def _of_services(host: Document, expected: Expected) -> Iterator[Fault]:
     for service, reason in host["not_ready"].items():
         logs = "pneumoctl logs redis; pneumoctl logs api" if service == "api" else f"pneumoctl logs {service}"
         yield Fault(
-            name, f"{service} is not ready: {reason}", store_space.REMEDY if full and service == "api" else logs
+            name, f"{service} is not ready: {reason}", api_warnings.STORE_REMEDY if full and service == "api" else logs
         )
     if full and name == STORE and "api" not in host["not_ready"]:  # the other hosts of the API say the same
-        yield Fault(name, full, store_space.REMEDY)
+        yield Fault(name, full, api_warnings.STORE_REMEDY)
+    if wrong := host["clock_warning"]:
+        restart = f"pneumoctl ssh {name} -- sudo systemctl restart {UNITS[host['role']]}"
+        yield Fault(name, wrong, api_warnings.CLOCK_REMEDY + restart)
 
 
 def _log_of(host: str, unit: str) -> str:

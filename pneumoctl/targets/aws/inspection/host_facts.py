@@ -24,7 +24,7 @@ from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate, desired
-from pneumoctl.targets.common import health, ready, store_space
+from pneumoctl.targets.common import api_warnings, health, ready
 
 QUESTION_S = 20.0
 FRONT_DOOR_S = 3.0
@@ -115,10 +115,11 @@ def readiness_urls(host: Host) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the services of a host say: which is not ready, and why; and whether the store is nearly full."""
+    """What the services of a host say: which is not ready, and why; a store that is nearly full; a wrong clock."""
 
     not_ready: Mapping[str, str] = field(default_factory=dict)
     store_warning: str = ""
+    clock_warning: str = ""
 
 
 def readiness(agents: Agents, host: Host) -> Readiness:
@@ -128,7 +129,8 @@ def readiness(agents: Agents, host: Host) -> Readiness:
     answers = (line.strip().partition(" ") for line in output.splitlines())
     said = {service: answer for service, _, answer in answers}
     reasons = {service: reason for service, answer in said.items() if (reason := _reason(answer))}
-    return Readiness(reasons, store_space.warning(_document(said.get("api", ""))))
+    api = _document(said.get("api", ""))
+    return Readiness(reasons, api_warnings.of_store(api), api_warnings.of_clock(api))
 
 
 def parse(output: str) -> HostFacts:

@@ -27,7 +27,8 @@ def rows(inventory: Inventory | None, cloud: CloudState, answers: Mapping[str, A
         )
         row["leased"] = host.instance_id in cloud.leases
         said = _readiness(host, answers.get(host.name + READINESS, Readiness()))
-        row |= {"not_ready": dict(said.not_ready), "store_warning": said.store_warning}
+        row |= {"not_ready": dict(said.not_ready)}
+        row |= {"store_warning": said.store_warning, "clock_warning": said.clock_warning}
         row["next"] = row["next"] or _restart(host, cloud.region)
         made.append({**row, "good": not any(faults.of_host(row))})
     return made

@@ -3,7 +3,9 @@
 import http.server
 import json
 import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +14,11 @@ import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
+from pneumoctl.hosts import steps
 from pneumoctl.targets.aws.configuration import proof
 from pneumoctl.targets.common import health
 from pneumoctl.targets.local import gate, readiness
+from tests import needs
 from tests.serving import secure, serving
 
 KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
@@ -157,5 +161,21 @@ def test_waiting_ends_with_the_last_answer(page: str) -> None:
     Page.answers = {"GET": (503, '{"checks": {"store": {"ok": false, "fault": "f", "warning": "the store is full"}}}')}
     with pytest.raises(PneumoError, match=r"not ready after 0 s: the store is full: pneumoctl results export PATH, "):
         readiness.wait(f"{page}/readyz", timeout=0.3)
+    Page.answers = {"GET": (503, FULL)}
+    with pytest.raises(PneumoError, match=r"cannot become ready by itself: full: pneumoctl results export PATH, "):
+        readiness.wait(f"{page}/readyz", timeout=60)
     Page.answers = {"GET": (200, "{}")}
     readiness.wait(f"{page}/readyz", timeout=0.3)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason=needs.CURL)
+def test_a_host_does_not_wait_for_a_fault_that_lasts(page: str) -> None:
+    """The script that a host runs, here against a page of this machine."""
+    Page.answers = {"GET": (503, FULL)}
+    ended = subprocess.run(steps.answers(f"{page}/readyz").argv, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, json.loads(FULL))
+    Page.answers = {"GET": (200, "{}")}
+    assert subprocess.run(steps.answers(f"{page}/readyz").argv, timeout=30).returncode == 0
+
+
+FULL = '{"checks":{"store":{"ok":false,"fault":"f","lasting":true,"warning":"full"}},"status":"not ready"}'

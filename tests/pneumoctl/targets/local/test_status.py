@@ -23,6 +23,7 @@ API: dict[str, Any] = {
 FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
 SAID = {"warning": "the store is 83 % full"}
 NEARLY_FULL = {"status": "ready", "checks": {"store": {"ok": True, "fault": None, **SAID}}}
+AHEAD = {"checks": {"clock": {"ok": True, "fault": None, "warning": "this host's clock was set by +90 s"}}}
 NO_SPACE = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "the store is full", **SAID}}}
 UNFINISHED = {"exported": "", "directory": True}
 STOPPED = {"state": "STOPPED", "listening": False}
@@ -67,6 +68,14 @@ GOOD: dict[str, Any] = {
             {"api": NEARLY_FULL},
             True,
             ["redis: the store is 83 % full; next: pneumoctl results export PATH, and: pneumoctl results erase ID; or"],
+        ),
+        (
+            {"api": AHEAD},
+            True,
+            [
+                "api: this host's clock was set by +90 s; next: set the clock of that host and keep it synchronised; "
+                "once it is right, restart the API: kill -HUP 7"
+            ],
         ),
         (
             {"api": NO_SPACE, "page": {}},

@@ -2,6 +2,7 @@
 
 import base64
 import random
+import unicodedata
 
 import pytest
 
@@ -19,6 +20,24 @@ def document(number: int, probability: float | None = 0.5, created: str = "2026-
         "finding": finding,
         "refusal": refusal,
     }
+
+
+@pytest.mark.parametrize("name", ["\u00c9.png", "Stra\u00dfe.PNG", "\u0390", "\u00c5ngstr\u00f6m"])
+def test_a_name_is_found_in_any_case_and_however_its_accents_are_written(name):
+    cases = (name, name.lower(), name.upper())
+    forms = [unicodedata.normalize(form, each) for form in ("NFC", "NFD") for each in cases]
+    assert len({listing.searchable(each) for each in forms}) == 1
+
+
+def test_a_letter_without_its_accent_is_another_one():
+    assert "e" not in listing.searchable("E\u0301.png")
+
+
+def test_a_cursor_says_whether_the_list_was_read_from_the_index():
+    for of_index in (False, True):
+        cursor = listing.to_cursor("probability", "all", "x", of_index=of_index)
+        assert listing.from_cursor("probability", "all", cursor) == "x"
+        assert listing.is_of_index(cursor) == of_index
 
 
 def test_index_members_sort_like_their_numbers():

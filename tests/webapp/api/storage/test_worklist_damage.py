@@ -8,7 +8,7 @@ import pytest
 from tests.webapp.api.records import opened, put, ready, record, walk
 from tests.webapp.servers import MAC_KEY
 from webapp.api.storage import listing
-from webapp.api.storage.errors import Damaged, Unlistable
+from webapp.api.storage.errors import Damaged, NotRead, Unlistable
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.seal import Seal, serialize
 
@@ -36,6 +36,19 @@ def test_a_damaged_record_is_named_in_every_list_that_it_may_belong_to(store, re
         fresh.get(record(2).id)
     place = fresh.lists.place(record(1, 0.9), "time", "all")
     assert (place.number, place.previous, place.next) == (3, record(3, None).id, None)
+
+
+def test_a_list_that_began_while_the_rows_were_read_skips_no_damaged_record(store, redis_server, monkeypatch):
+    put(store, record(1, 0.9), record(2, 0.2), record(3, 0.5))
+    redis_server.client().append(f"pneumo:1:record:{record(2).id}", b"x")
+    fresh = opened(redis_server)
+    with monkeypatch.context() as starting:
+        starting.setattr("webapp.api.storage.worklist.Worklist.rows", Mock(side_effect=NotRead(0, 3)))
+        first = fresh.lists.page("probability", "all", None, 1)
+    second = ready(fresh).lists.page("probability", "all", first.next, 1)
+    third = fresh.lists.page("probability", "all", second.next, 1)
+    assert [each.id for page in (first, second) for each in page.records] == [record(1).id, record(3).id]
+    assert (third.damaged, third.next) == ([record(2).id], None)
 
 
 def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_server):

@@ -26,6 +26,7 @@ HOST: dict[str, Any] = {
     "next": "",
     "not_ready": {},
     "store_warning": "",
+    "clock_warning": "",
     "leased": False,
     "units": {"pneumoctl-api": "active", "redis-server": "active"},
     "failed": [],

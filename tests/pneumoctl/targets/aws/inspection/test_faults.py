@@ -20,6 +20,7 @@ from tests.pneumoctl.targets.aws.inspection.status_documents import (
 REPAIRED = {"name": "nginx", "next": "pneumoctl up, which repairs its address and rules"}
 STOPPED = {"units": {"pneumoctl-api": "inactive"}, "not_ready": {"api": "it does not run"}}
 NEARLY_FULL = {"store_warning": "the store is 83 % full (850 of 1024 MB)"}
+CLOCK_AHEAD = {"clock_warning": "this host's clock is 40 days ahead of that of Redis"}
 GATEWAY = {"serves": False, "error": "the front door answers 502", "next": "pneumoctl logs nginx"}
 ENDED = {
     "serves": False,
@@ -39,6 +40,13 @@ ENDED = {
         (
             GOOD | {"hosts": [HOST | NEARLY_FULL, HOST | NEARLY_FULL | {"name": "app-1"}]},
             ["app-0: the store is 83 % full (850 of 1024 MB); next: pneumoctl results export PATH, and: pneumoctl "],
+        ),
+        (
+            GOOD | {"hosts": [HOST, HOST | CLOCK_AHEAD | {"name": "app-1"}]},
+            [
+                "app-1: this host's clock is 40 days ahead of that of Redis; next: set the clock of that host and keep "
+                "it synchronised; once it is right, restart the API: pneumoctl ssh app-1 -- sudo systemctl restart pneu"
+            ],
         ),
         (
             GOOD | {"hosts": [HOST | NEARLY_FULL | {"not_ready": {"api": "uploads cannot be stored (full)"}}]},

@@ -82,7 +82,7 @@ def test_readiness_is_asked_of_the_service_itself() -> None:
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         app = Host("app-0", "app", services={"api": server.server_address[1], "node_exporter": 9100})
         said = host_facts.readiness(Running(), app)
-        assert said == host_facts.Readiness({"api": "uploads cannot be stored (full)"}, "nearly full")
+        assert said == host_facts.Readiness({"api": "uploads cannot be stored (full)"}, "nearly full", "ahead")
     assert host_facts.readiness(Running(), app) == host_facts.Readiness({"api": "no answer"})
 
 
@@ -147,7 +147,10 @@ WEB = Host("web-0", "web", services={"ui": 8080})
 def _unready(request: http.server.BaseHTTPRequestHandler) -> None:
     request.send_response(503 if request.path == "/readyz" else 404)
     request.end_headers()
-    request.wfile.write(b'{"checks": {"store": {"ok": false, "fault": "full", "warning": "nearly full"}}}\n')
+    request.wfile.write(
+        b'{"checks": {"store": {"ok": false, "fault": "full", "warning": "nearly full"},'
+        b' "clock": {"ok": true, "warning": "ahead"}}}\n'
+    )
 
 
 def test_a_host_without_output_is_not_good() -> None:

@@ -30,7 +30,7 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
 def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator) -> None:
     post(operator, "private name.png", 102)
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
-    assert len(secrets) == 6
+    assert len(secrets) == 7
     argvs = [" ".join(process.cmdline()) for process in processes.ours(operator.directory)]
     logs = [file.read_text() for file in (operator.directory / "logs").iterdir()]
     assert len(argvs) >= 5 and logs
