@@ -65,18 +65,19 @@ def _statistics(pixels: np.ndarray, colourful: float) -> np.ndarray:
     shares = _histogram(pixels) / pixels.size
     shares = shares[shares > 0]
     down, across = _edges(light)
-    coarse = sum(_edges(_cells(light, SIDE // 4)))
+    coarse = sum(_edges(_coarse(light)))
     mean = light.mean()
     centred = light - mean
+    squares = (centred**2).sum()
     plain = [
         mean,
-        light.std(),
+        np.sqrt(squares / light.size),
         -(shares * np.log2(shares)).sum(),
         np.log(down + across),
         np.log(coarse),
         np.log((down + across) / coarse),
         np.log(down / across),
-        (centred * centred[:, ::-1]).sum() / ((centred**2).sum() + 1e-6),
+        (centred * centred[:, ::-1]).sum() / (squares + 1e-6),
         colourful,
     ]
     cells = _cells(light, MAP).ravel()
@@ -112,7 +113,8 @@ def check(picture: Picture, model: Mapping[str, Any]) -> Appearance:
             "not_an_xray", "the picture does not look like a whole, upright, well exposed frontal chest X-ray"
         )
     mean, spread = (float(values[NAMES.index(name)]) for name in ("mean", "spread"))
-    return Appearance(squared, mean, spread, black=float(np.mean(pixels <= 0)), white=float(np.mean(pixels >= 255)))
+    black, white = (np.count_nonzero(pixels == value) / pixels.size for value in (0, 255))
+    return Appearance(squared, mean, spread, black, white)
 
 
 def with_arrays(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,9 +152,15 @@ def _histogram(pixels: np.ndarray) -> np.ndarray:
 
 def _edges(light: np.ndarray) -> tuple[float, float]:
     """The mean absolute difference between neighbouring rows and between neighbouring columns, never 0."""
-    down = np.abs(np.diff(light, axis=0)).mean()
-    across = np.abs(np.diff(light, axis=1)).mean()
+    down, across = light[1:] - light[:-1], light[:, 1:] - light[:, :-1]
+    down, across = (np.abs(steps, out=steps).mean() for steps in (down, across))
     return float(down) + 1e-4, float(across) + 1e-4
+
+
+def _coarse(light: np.ndarray) -> np.ndarray:
+    """Mean brightness of cells of 4 x 4 pixels: the values of `_cells`, in a third of the time."""
+    columns = sum(light[:, first::4] for first in range(4))
+    return sum(columns[first::4] for first in range(4)) / 16
 
 
 def _cells(light: np.ndarray, count: int) -> np.ndarray:

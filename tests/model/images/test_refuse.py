@@ -200,3 +200,11 @@ def test_the_entropy_is_that_of_64_equal_ranges() -> None:
     shares = shares[shares > 0]
     measured = refuse.statistics(grey, 0.0)[refuse.NAMES.index("entropy")]
     assert measured == -(shares * np.log2(shares)).sum()
+
+
+def test_faster_ways_give_the_same_values_bit_by_bit() -> None:
+    for seed in range(20):
+        pixels = refuse._small(phantom.draw(seed, 224, seed % 2 == 0))
+        light = pixels / 255
+        assert np.array_equal(refuse._coarse(light), refuse._cells(light, refuse.SIDE // 4))
+        assert refuse._statistics(pixels, 0.0)[refuse.NAMES.index("spread")] == light.std()
