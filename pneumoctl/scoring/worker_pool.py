@@ -22,7 +22,7 @@ from pneumoctl.scoring.worker import Answer, Request
 MANY = 64  # files; for fewer, starting processes takes longer than threads lose
 PROCESS_BYTES = HERE_BYTES + 100_000_000  # a process has a network of its own
 # Of a batch: large enough that messages take no time, small enough that results appear steadily.
-_FILES, _BYTES = 8, 4_000_000
+_FILES, _BYTES = 16, 1_000_000
 
 
 class WorkerPool:

@@ -162,7 +162,7 @@ def test_batches_are_small(tmp_path: Path) -> None:
     for file, size in zip(files, sizes, strict=True):
         with Path(file).open("wb") as stream:
             stream.truncate(size)
-    assert [len(batch.files) for batch in worker_pool._batches(files)] == [8, 8, 6, 1]
+    assert [len(batch.files) for batch in worker_pool._batches(files)] == [16, 5, 1, 1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
