@@ -157,7 +157,7 @@ def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
 
 def _visible(name: str) -> str:
     """A file name that is safe on a terminal: printable characters only; of a long name, the end."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    shown = name if name.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= _LONGEST_NAME else "..." + shown[3 - _LONGEST_NAME :]
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from model.bundle import BundleError
 from model.serving.explain import heat_map
@@ -201,7 +201,7 @@ def read(file: str) -> bytes:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with Path(file).open("rb") as stream:
-                content = stream.read(MAX_BYTES + 1)
+                content = _content(stream)
     except OSError as error:
         closed = file == STDIN and error.errno == errno.EBADF
         why = "standard input is closed" if closed else error.strerror or str(error)
@@ -209,3 +209,10 @@ def read(file: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise PneumoError(f"larger than {MAX_BYTES // 1_000_000} MB")
     return content
+
+
+def _content(stream: BinaryIO) -> bytes:
+    """All bytes, at most MAX_BYTES + 1. To ask for as many at once would allocate them for every small file."""
+    expected = min(os.fstat(stream.fileno()).st_size, MAX_BYTES) + 1
+    content = stream.read(expected)
+    return content if len(content) < expected else content + stream.read(MAX_BYTES + 1 - expected)

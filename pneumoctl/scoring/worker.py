@@ -1,19 +1,24 @@
-"""The process that scores files for `worker_pool`: JSON lines on stdin and stdout; it ends when its stdin ends.
+"""The process that scores files for `worker_pool`: JSON lines in and out, until its input ends.
 
-The first line says which model to use. Each further line is a batch of files, and is answered by one line.
+It is a fork of the command, which has imported all that scoring needs: a new interpreter would import it once more.
+Each line is a batch of files, and is answered by one line.
 """
 
 import hashlib
 import json
 import os
+import signal
 import sys
+import traceback
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import NoReturn, TypedDict
 
 from model.serving.predict import Prepared
-from model.serving.prediction import Choices, Prediction
+from model.serving.prediction import Prediction
 from pneumoctl.scoring.score import Model, as_document_of, attempt, local_scorer, read
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STDIN, _STDOUT, _STDERR, _ANSWERS = range(4)  # descriptors
 
 
 class Answer(TypedDict):
@@ -61,32 +66,42 @@ class Worker:
         return {**answer, "document": document and as_document_of(file, document), "error": error}
 
 
-def sent(model: Model) -> list[Any]:
-    """The first line that a worker reads, as JSON."""
-    paths = (None if path is None else str(path) for path in (model.directory, model.explain))
-    return [*paths, model.jobs, model.choices]
+def serve(model: Model, requests: int, answers: int) -> NoReturn:
+    """Answer the batches from the pipe `requests` until it ends. To be called in a fork with blocked SIGNALS.
+
+    It never returns or raises, because the code that called it is the parent's.
+    """
+    code = 1
+    try:
+        _detach(requests, answers)
+        _answer(Worker(model))
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)  # without flushing what the parent is about to print
 
 
-def _received(line: list[Any]) -> Model:
-    directory, explain, jobs, choices = line
-    return Model(directory and Path(directory), jobs, explain and Path(explain), Choices(*choices))
-
-
-def main() -> None:
-    """Answer each batch of requests until stdin ends."""
-    # Whatever a library prints must not be taken for an answer.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    first = sys.stdin.buffer.readline()
-    if not first:  # the command was killed before it sent anything
-        return
-    worker = Worker(_received(json.loads(first)))
-    with suppress(BrokenPipeError):  # the command was killed, and nobody reads the answer
-        for line in sys.stdin.buffer:
-            answers.write(json.dumps(worker.answers(json.loads(line))).encode() + b"\n")
+def _answer(worker: Worker) -> None:
+    # Nobody reads an answer if the command was killed.
+    with suppress(BrokenPipeError), os.fdopen(_STDIN, "rb") as batches, os.fdopen(_ANSWERS, "wb") as answers:
+        for batch in batches:
+            answers.write(json.dumps(worker.answers(json.loads(batch))).encode() + b"\n")
             answers.flush()
-    os._exit(0)  # without flushing an answer that nobody reads
 
 
-if __name__ == "__main__":
-    main()
+def _detach(requests: int, answers: int) -> None:
+    """Keep nothing of the parent that matters to others: locked files, pipes to other workers, handlers, its terminal.
+
+    Whatever a library prints goes to stderr. Its stream is new: another thread may have locked the parent's.
+    """
+    os.dup2(requests, _STDIN)
+    os.dup2(answers, _ANSWERS)
+    os.closerange(_ANSWERS + 1, os.sysconf("SC_OPEN_MAX"))
+    if sys.stderr is not None:
+        os.dup2(_STDERR, _STDOUT)
+        sys.stdout = sys.stderr = open(_STDERR, "w", buffering=1, closefd=False)  # noqa: SIM115
+    os.setsid()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

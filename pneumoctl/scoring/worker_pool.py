@@ -2,31 +2,33 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import signal
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from stat import S_ISREG
 from typing import NamedTuple, Self, cast
 
+from pneumoctl.scoring import worker
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import HERE_BYTES, FileResult, Model, in_order, score_file
-from pneumoctl.scoring.worker import Answer, Request, sent
+from pneumoctl.scoring.worker import Answer, Request
 
 MANY = 64  # files; for fewer, starting processes takes longer than threads lose
-PROCESS_BYTES = HERE_BYTES + 100_000_000  # a process has an interpreter and a network of its own
+PROCESS_BYTES = HERE_BYTES + 100_000_000  # a process has a network of its own
 # Of a batch: large enough that messages take no time, small enough that results appear steadily.
-_FILES, _BYTES = 8, 4_000_000
-_ROOT = Path(__file__).parents[2]
+_FILES, _BYTES = 16, 1_000_000
 
 
 class WorkerPool:
     """Worker processes that score files; `here` scores what only this process can read: stdin, pipes, devices.
 
-    record: where predictions are saved, or None. The processes end with this one, however it ends: then their stdin
+    record: where predictions are saved, or None. The processes end with this one, however it ends: then their input
     ends. They get no Ctrl-C from the terminal; the pool ends them after the batch that they work on.
     """
 
@@ -65,9 +67,9 @@ class WorkerPool:
         process = self._idle.get()
         answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in files])
         if answers is None:
-            process.end()
+            ending = process.end()
             self._start()
-            error = f"the process that scored it and {len(files) - 1} more ended ({process.ending}); try --jobs 1"
+            error = f"the process that scored it and {len(files) - 1} more ended ({ending}); try --jobs 1"
             return [FileResult(file, None, error) for file in files]
         self._idle.put(process)
         return [self._result(file, answer) for file, answer in zip(files, answers, strict=True)]
@@ -86,45 +88,47 @@ class _Process:
     """One worker process."""
 
     def __init__(self, model: Model) -> None:
-        command = [sys.executable, "-P", "-m", "pneumoctl.scoring.worker"]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(os.environ),
-            start_new_session=True,
-        )
-        self._send(sent(model))
+        (requests, to_worker), (from_worker, answers) = os.pipe(), os.pipe()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker.SIGNALS)
+        try:
+            self._number = _fork()
+            if self._number == 0:
+                worker.serve(model, requests, answers)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(requests)
+        os.close(answers)
+        self._requests, self._answers = os.fdopen(to_worker, "wb"), os.fdopen(from_worker, "rb")
 
     def ask(self, requests: list[Request]) -> list[Answer] | None:
         """The answers to a batch of requests; None if the process has ended."""
-        self._send(requests)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        return cast(list[Answer], json.loads(line)) if line.endswith(b"\n") else None
-
-    def _send(self, message: object) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(requests).encode() + b"\n")
+            self._requests.flush()
         except BrokenPipeError:  # it has ended: the next answer is none
             pass
+        line = self._answers.readline()
+        return cast(list[Answer], json.loads(line)) if line.endswith(b"\n") else None
 
-    @property
-    def ending(self) -> str:
-        """How the process ended."""
-        code = self._process.wait()
+    def end(self) -> str:
+        """Let the process end after the batch that it works on; returns how it ended."""
+        with suppress(BrokenPipeError):  # what it has not read
+            self._requests.close()
+        self._answers.close()
+        return self._ending
+
+    @cached_property
+    def _ending(self) -> str:
+        code = os.waitstatus_to_exitcode(os.waitpid(self._number, 0)[1])
         return f"signal {-code}" if code < 0 else f"exit {code}"
 
-    def end(self) -> None:
-        """Let the process end after the batch that it works on."""
-        self._process.communicate()
 
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker, which imports the packages that this process imports."""
-    return {**environ, "PYTHONPATH": os.pathsep.join((str(_ROOT), *filter(None, [environ.get("PYTHONPATH")])))}
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # Python 3.12 warns of every other thread. Those of numpy survive a fork; a worker makes a network of its own,
+        # and takes none of the locks that a thread of this pool holds.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 class _Batch(NamedTuple):

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from model import phantom
 from model.bundling import refusal
 from model.images import refuse
-from model.images.decode import Picture, decode
+from model.images.decode import Picture, decode, resize
 from model.images.limits import Refused
 
 
@@ -205,3 +205,17 @@ def test_the_entropy_is_that_of_64_equal_ranges() -> None:
     shares = shares[shares > 0]
     measured = refuse.statistics(grey, 0.0)[refuse.NAMES.index("entropy")]
     assert measured == -(shares * np.log2(shares)).sum()
+
+
+def test_sums_of_whole_numbers_give_what_fractions_would() -> None:
+    for seed in range(20):
+        grey = phantom.draw(seed, 224, seed % 2 == 0)
+        values = dict(zip(refuse.NAMES, refuse.statistics(grey, 0.0), strict=True))
+        light = np.asarray(resize(grey, refuse.SIDE, refuse.SIDE), np.float64) / 255
+        cells = light.reshape(8, 16, 8, 16).mean(axis=(1, 3))
+        expected = {"mean": light.mean(), "spread": light.std()}
+        expected["fine_edges"] = np.log(sum(np.abs(np.diff(light, axis=axis)).mean() + 1e-4 for axis in (0, 1)))
+        centred = light - light.mean()
+        expected["mirror_symmetry"] = (centred * centred[:, ::-1]).sum() / ((centred**2).sum() + 1e-6)
+        expected["cell_2_3"] = ((cells - cells.mean()) / (cells.std() + 0.02))[2, 3]
+        assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-12)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ def test_failure_is_an_error_of_its_file_and_no_finding(files: list[str], error:
 def test_unreadable_and_vanished_files_are_errors(tmp_path: Path, files: list[str]) -> None:
     outcomes = list(score_all([str(tmp_path / "gone.png"), str(tmp_path)], document, jobs=1))
     assert ["cannot be read" in (outcome.error or "") for outcome in outcomes] == [True, True]
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"12345")
+    tracemalloc.start()
+    assert score.read(str(tmp_path / "small")) == b"12345"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_file_that_states_no_size_is_read_whole() -> None:
+    assert score.read("/proc/self/cmdline") == Path("/proc/self/cmdline").read_bytes() != b""
 
 
 def test_huge_file_is_not_read_whole(files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

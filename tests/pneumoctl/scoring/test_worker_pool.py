@@ -85,16 +85,38 @@ def test_saved_predictions_are_not_made_again(films: list[str], model: Model, tm
     assert sorted(lines) == sorted([*(film for film in films if film != films[9]), films[0]])
 
 
-def test_a_killed_process_is_an_error_of_its_files_alone(films: list[str], model: Model) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_process_is_an_error_of_its_files_alone(
+    number: signal.Signals, films: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "_FILES", 8)
     scorer, _, _ = local_scorer(*model)
     with WorkerPool(model, scorer, None) as pool:
-        killed = next(child for child in psutil.Process().children() if "pneumoctl.scoring.worker" in child.cmdline())
-        killed.kill()
+        psutil.Process().children()[0].send_signal(number)
         results = list(pool.score_all(films))
-    errors = [result for result in results if result.error and "signal 9" in result.error]
+    errors = [result for result in results if result.error and f"signal {number}" in result.error]
     assert [result.file for result in results] == films
     assert 1 <= len(errors) <= worker_pool._FILES and not any(result.document for result in errors)
-    assert not [child for child in psutil.Process().children() if "pneumoctl.scoring.worker" in child.cmdline()]
+    assert not psutil.Process().children()
+
+
+def test_a_process_keeps_nothing_that_its_parent_has_open(films: list[str], model: Model, tmp_path: Path) -> None:
+    scorer, scoring, _ = local_scorer(*model)
+    with ResumeFile(tmp_path / "out.jsonl", scoring) as record, WorkerPool(model, scorer, record) as pool:
+        assert len(list(pool.score_all(films))) == len(films)
+        workers = psutil.Process().children()
+        assert all(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) == 4 for worker in workers)
+        assert os.getsid(0) not in [os.getsid(worker.pid) for worker in workers]
+
+
+def test_a_model_that_a_process_cannot_load_is_an_error_of_each_file(
+    films: list[str], model: Model, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scorer, _, _ = local_scorer(*model)
+    with WorkerPool(model._replace(directory=Path("/nowhere")), scorer, None) as pool:
+        results = list(pool.score_all(films))
+    assert all("ended (exit 1)" in str(result.error) for result in results if result.file != films[9])
+    assert "BundleError" in capfd.readouterr().err
 
 
 def test_a_file_that_vanishes_while_batches_are_made_is_an_error_of_its_own(
@@ -140,7 +162,7 @@ def test_batches_are_small(tmp_path: Path) -> None:
     for file, size in zip(files, sizes, strict=True):
         with Path(file).open("wb") as stream:
             stream.truncate(size)
-    assert [len(batch.files) for batch in worker_pool._batches(files)] == [8, 8, 6, 1]
+    assert [len(batch.files) for batch in worker_pool._batches(files)] == [16, 5, 1, 1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
