@@ -9,10 +9,12 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityEr
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected
 from webapp.ui import list_query
+from webapp.ui.list_query import ListQuery
 from webapp.ui.transport import ApiError
 
 log = logging.getLogger(__name__)
 _PARAMETERS = {"id", "cursor", "heatmap", *list_query.NAMES}
+_BAD_CURSOR = "Its address is of another list, or was cut off. Begin with the first page."
 _TRANSIENT = {429, 500, 502, 503, 504}
 _MAX_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows a response only after its upload was read to the end
 
@@ -65,6 +67,18 @@ def error_response(error: ApiError, template: str, /, **context: object) -> Resp
     response.headers["Vary"] = "Accept"
     if error.retry_after is not None:
         response.headers["Retry-After"] = error.retry_after
+    return response
+
+
+def list_response(error: ApiError, query: ListQuery) -> Response:
+    """Say that a list is not read yet, and have the browser ask again; to programs, the error. Raises the others."""
+    if error.code == "bad-cursor":
+        raise ApiError(400, "There is no such page of the list", _BAD_CURSOR, code=error.code) from error
+    if error.code != "list-not-read":
+        raise error
+    response = error_response(error, "list_not_read.html", error=error, query=query, again=retry_url())
+    if error.retry_after and not wants_json():
+        response.headers["Refresh"] = error.retry_after
     return response
 
 

@@ -34,7 +34,6 @@ _PAGE_SIZE = 20  # results; the API accepts as many files in one request
 _ROWS = 50  # results on a page of the list
 _THUMBNAIL_SECONDS = 600
 _LATEST = 5  # results on the start page
-_BAD_CURSOR = "Its address is of another list, or was cut off. Begin with the first page."
 _PATH = "/predictions/<identifier:identifier>"
 
 
@@ -129,22 +128,10 @@ def index() -> Response:
     try:
         page = backend().api.page(query.fields, cursor, _ROWS, g.request_id)
     except ApiError as error:
-        if error.code == "bad-cursor":
-            raise ApiError(400, "There is no such page of the list", _BAD_CURSOR, code=error.code) from error
-        if error.code == "list-not-read":
-            return _list_not_read(error, query)
-        raise
+        return errors.list_response(error, query)
     if wants_json():
         return _json(_list_document(page), 200)
     return _page("list.html", page=page, query=query, cursor=cursor, again=retry_url(), choices=list_query)
-
-
-def _list_not_read(error: ApiError, query: ListQuery) -> Response:
-    """Say that the list is not there yet, and have the browser ask again; to programs, the error."""
-    response = errors.error_response(error, "list_not_read.html", error=error, query=query, again=retry_url())
-    if error.retry_after and not wants_json():
-        response.headers["Refresh"] = error.retry_after
-    return response
 
 
 def _list_document(page: ResultPage) -> dict[str, object]:
