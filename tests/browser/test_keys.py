@@ -16,13 +16,13 @@ LABELS = {"1": "pneumonia", "2": "no pneumonia", "3": "unsure"}
 @pytest.fixture(scope="module")
 def paths(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The pages of twenty drawings, in the order of the list."""
-    return upload(stack, browser, tmp_path_factory.mktemp("films"), [128] * 20, "keys")[::-1]
+    return upload(stack, browser, tmp_path_factory.mktemp("films"), [(128, 128)] * 20, "keys")[::-1]
 
 
 @pytest.fixture
 def three(stack: Stack, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
     """The pages of three drawings that no other test uses, in the order of the list."""
-    return upload(stack, browser, tmp_path, [128] * 3, request.node.name)[::-1]
+    return upload(stack, browser, tmp_path, [(128, 128)] * 3, request.node.name)[::-1]
 
 
 def labels(stack: Stack, page: Page, path: str) -> list[str]:

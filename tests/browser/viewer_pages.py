@@ -9,11 +9,12 @@ from tests.browser.conftest import Stack
 from tests.browser.test_pages import assess
 
 
-def upload(stack: Stack, browser: Browser, folder: Path, sizes: list[int], prefix: str) -> list[str]:
+def upload(stack: Stack, browser: Browser, folder: Path, sizes: list[tuple[int, int]], prefix: str) -> list[str]:
     """Drawings of these sizes, assessed in one upload; the paths of their pages, in the order of the upload."""
     files = [folder / f"{prefix} {number:02}.png" for number in range(len(sizes))]
     for number, (file, size) in enumerate(zip(files, sizes, strict=True)):
-        file.write_bytes(phantom.png(300 + 40 * len(prefix) + number, size, opacity=number % 2 == 0))
+        drawing = phantom.draw(300 + 40 * len(prefix) + number, max(size), opacity=number % 2 == 0)
+        drawing.resize(size).save(file)
     page = browser.new_page()
     assess(page, stack, files)
     page.wait_for_url("**/results?*")
