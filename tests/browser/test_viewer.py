@@ -264,11 +264,20 @@ def test_the_page_of_a_film_fits(stack: Stack, browser: Browser, paths: list[str
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRAST) == []
     expect(page.locator(".film")).to_have_css("background-color", "rgb(0, 0, 0)")
+    page.evaluate("window.scrollTo(0, 0)")
     film, rail = page.locator(".film").bounding_box(), page.locator(".film-rail").bounding_box()
     if width > 832:
         assert rail["width"] == 320 and rail["x"] >= film["x"] + film["width"]
     else:
         assert rail["y"] >= film["y"] + film["height"]
+    page.get_by_text("Details", exact=True).focus()
+    expect(page.locator(".stage")).to_be_in_viewport(ratio=0.3)  # also while the end of the rail is read
+    focused = page.get_by_text("Details", exact=True).bounding_box()
+    assert (
+        width > 832
+        or focused["y"] >= page.locator(".film").bounding_box()["y"] + page.locator(".film").bounding_box()["height"]
+    )
+    page.evaluate("window.scrollTo(0, 0)")
     page.get_by_role("button", name="Keys").click()
     shoot(page, f"viewer-help-{width}-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

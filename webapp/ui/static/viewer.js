@@ -25,7 +25,6 @@ class Viewer {
     this.stage.style.height = `${this.height}px`;
     [this.window, this.inverted] = [{ ...WHOLE }, false];
     this.reset();
-    image.hidden = true;
     area.append(this.stage);
     area.classList.add("ready");
     new ResizeObserver(() => (this.fitted ? this.fit() : this.move(0, 0))).observe(area);
