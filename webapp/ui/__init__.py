@@ -12,6 +12,7 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
 from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
+from webapp.ui.film import stored_size
 from webapp.ui.metrics import Metrics
 from webapp.ui.settings import UiSettings
 from webapp.ui.transport import Transport
@@ -53,6 +54,7 @@ def _configure_templates(app: Flask, settings: UiSettings) -> None:
     app.jinja_env.filters["timestamp"] = _timestamp
     app.jinja_env.filters["probability"] = words.probability
     app.jinja_env.filters["words"] = words.finding
+    app.jinja_env.filters["stored_size"] = stored_size
     app.jinja_env.filters["figures"] = words.figures
     app.jinja_env.tests["identifier"] = requests.is_identifier
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes

@@ -1,0 +1,146 @@
+// Keys on the list and on the page of a result. Each does what a link, a button or a form of the page does.
+
+const OFF = "pneumo-keys-off"; // in localStorage while the reader has turned the keys off
+const LABELS = { 1: "pneumonia", 2: "no pneumonia", 3: "unsure" };
+const TOOLS = { i: "invert", "+": "in", "=": "in", "-": "out", 0: "reset" };
+const ON_NO_TEXT = ["button", "checkbox", "radio", "range", "reset", "submit"]; // inputs in which letters are not typed
+
+const dialog = document.getElementById("keys");
+const switched = dialog.querySelector("[data-keys-on]");
+let saving = null; // the review on its way, a promise: whether it was saved
+let saved = null; // the last one that was saved from this page, without a comment
+
+function say(words) {
+  document.querySelectorAll(".said[role=alert]").forEach((alert) => alert.remove());
+  document.querySelector("[data-said]").textContent = words;
+}
+
+function fail(words) {
+  say("");
+  const alert = document.createElement("p");
+  alert.className = "said error";
+  alert.setAttribute("role", "alert");
+  alert.textContent = `Error: ${words}`;
+  document.querySelector("[data-said]").after(alert);
+}
+
+function readSwitch() {
+  try { return localStorage.getItem(OFF) === null; } catch { return true; } // no storage: on until the next page
+}
+
+function keepSwitch() {
+  try {
+    if (switched.checked) { localStorage.removeItem(OFF); } else { localStorage.setItem(OFF, "1"); }
+  } catch { /* it holds for this page */ }
+}
+
+function typing(element) {
+  if (element.isContentEditable || ["TEXTAREA", "SELECT"].includes(element.tagName)) { return true; }
+  return element.tagName === "INPUT" && !ON_NO_TEXT.includes(element.type);
+}
+
+async function goTo(rel) {
+  if (saving && !(await saving)) { return; } // the error of the review is shown: it must be seen
+  const link = document.querySelector(`.places a[rel=${rel}]`);
+  if (link) {
+    window.location.assign(link.href);
+  } else if (document.querySelector(".places .where strong")) {
+    say(rel === "next" ? "This is the last result in the list." : "This is the first result in the list.");
+  } else {
+    say("There is no such result in the list, or the place in the list is not known.");
+  }
+}
+
+function goToRow(step) {
+  const rows = Array.from(document.querySelectorAll(".worklist a.file"));
+  const at = rows.indexOf(document.activeElement?.closest("tr")?.querySelector("a.file"));
+  const next = at < 0 ? 0 : at + step;
+  if (rows[next]) { rows[next].focus(); } else { say(step > 0 ? "This is the end of the page." : "This is the top of the page."); }
+}
+
+function move(rel) {
+  if (document.querySelector(".worklist")) { goToRow(rel === "next" ? 1 : -1); } else { goTo(rel); }
+}
+
+// Post the form of the page with this label, and show what the server then shows of the reviews.
+async function post(form, label) {
+  const body = new URLSearchParams(new FormData(form));
+  body.set("label", label);
+  form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
+  try {
+    const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const reviews = page.getElementById("feedback");
+    if (response.ok && response.redirected && reviews) {
+      document.getElementById("feedback").replaceWith(reviews);
+      return null;
+    }
+    page.querySelectorAll(".mark").forEach((mark) => mark.remove());
+    const reason = Array.from(page.querySelectorAll("main .error h2, main .error h2 + p"), (each) => each.textContent.trim())
+      .join(". ").replace(/^Error: /, "");
+    return `the review was not saved, or it is not known whether it was. ${reason || `The server answered ${response.status}.`}`;
+  } catch {
+    return "the server did not respond. The review may have been saved: reload the page to see.";
+  } finally {
+    form.querySelectorAll("button").forEach((button) => { button.disabled = false; });
+  }
+}
+
+async function review(label) {
+  const form = document.querySelector("#feedback [name=label]")?.form;
+  if (!form) { return; }
+  if (saving) { say("The last review is still being saved."); return; }
+  const comment = form.elements.comment?.value.trim() ?? "";
+  if (saved === label && !comment) { say(`Already saved: ${label}.`); return; }
+  say("Saving the review");
+  saving = post(form, label).then((fault) => {
+    if (fault) { fail(fault); } else {
+      saved = comment ? null : label;
+      document.getElementById("film")?.focus({ preventScroll: true });
+      say(`Saved: ${label}.`);
+    }
+    return fault === null;
+  });
+  await saving;
+  saving = null;
+}
+
+function use(tool) {
+  const button = document.querySelector(`[data-tool=${tool}]`);
+  if (button?.disabled === false) { button.click(); } else if (document.getElementById("film")) { say("The film cannot be adjusted."); }
+}
+
+function heatMap() {
+  const box = document.querySelector("[data-heat]");
+  if (box?.disabled === false) { box.click(); } else if (document.getElementById("film")) { say("No heat map can be shown over this film."); }
+}
+
+function search() {
+  const field = document.querySelector("input[type=search]");
+  if (field) { field.focus(); field.select(); return; }
+  const list = document.querySelector(".places a.list") ?? document.querySelector("nav a[href='/predictions']");
+  if (list) { window.location.assign(`${list.href}#search`); }
+}
+
+function act(key) {
+  if (key === "j") { move("next"); } else if (key === "k") { move("prev"); } else if (key === "h") { heatMap(); }
+  else if (key === "/") { search(); } else if (key === "?") { dialog.showModal(); }
+  else if (Object.hasOwn(TOOLS, key)) { use(TOOLS[key]); }
+  else if (Object.hasOwn(LABELS, key)) { review(LABELS[key]); }
+  else { return false; }
+  return true;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) { return; }
+  if (!switched.checked || dialog.open || typing(event.target)) { return; }
+  if (event.repeat && Object.hasOwn(LABELS, event.key)) { return; }
+  if (act(event.key)) { event.preventDefault(); }
+});
+window.addEventListener("beforeunload", (event) => { if (saving) { event.preventDefault(); } });
+switched.checked = readSwitch();
+switched.addEventListener("change", keepSwitch);
+const button = document.querySelector("[data-keys]");
+button.addEventListener("click", () => dialog.showModal());
+button.disabled = false;
+if (window.location.hash === "#search") { search(); }
