@@ -115,13 +115,31 @@ class NewFeedback(TypedDict):
     comment: NotRequired[Annotated[str, ("maxLength", MAX_COMMENT)]]
 
 
-class Feedback(TypedDict):
+class StoredReview(TypedDict):
     """A person's opinion, as stored."""
 
     prediction: Identifier
     label: Label
     comment: str
     created: DateTime
+
+
+class Withdrawal(TypedDict):
+    """The withdrawal of a review, by its id, as stored: the review stays beside it."""
+
+    prediction: Identifier
+    withdraws: Identifier
+    created: DateTime
+
+
+class Feedback(StoredReview):
+    """A person's opinion, with its id, and when it was withdrawn; null: it was not.
+
+    The newest one that is not withdrawn counts in lists.
+    """
+
+    id: Identifier
+    withdrawn: DateTime | None
 
 
 class FeedbackList(TypedDict):

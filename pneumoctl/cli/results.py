@@ -16,6 +16,8 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
+_CHANGES = ("added", "repaired", "reviews", "withdrawals")  # counts of an import
+
 app = typer.Typer(name="results", help="Export, import and erase stored results.", rich_markup_mode=None)
 
 Export = Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="A name that ends with .tar is one file.")]
@@ -83,11 +85,11 @@ def import_(
             console.busy(f"importing into the store on {store.host}")
             done = transfer.restore(stack, store, place, mac_keys)
             console.idle()
-        act.changed = [
-            f"{name}: {number}" for name, number in done.items() if number and name in ("added", "repaired", "reviews")
-        ]
+        act.changed = [f"{name}: {number}" for name, number in done.items() if number and name in _CHANGES]
     console.result({"stack": stack.name, "path": place, **done})
     added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
+    if done["withdrawals"]:
+        added += f", {counted(done['withdrawals'], 'review')} withdrawn"
     before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
     console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
     for warning in import_report.warnings(done):

@@ -22,6 +22,7 @@ _STORAGE = (
         "records",
         "result_parts",
         "retention",
+        "reviews",
         "seal",
         "store",
         "store_copy",

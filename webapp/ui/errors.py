@@ -11,7 +11,7 @@ from webapp.ui import list_query
 from webapp.ui.transport import ApiError
 
 log = logging.getLogger(__name__)
-_PARAMETERS = {"id", "cursor", "heatmap", *list_query.NAMES}
+_PARAMETERS = {"id", "cursor", "heatmap", "saved", *list_query.NAMES}
 _TRANSIENT = {429, 500, 502, 503, 504}
 _MAX_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows a response only after its upload was read to the end
 

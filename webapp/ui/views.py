@@ -1,4 +1,4 @@
-"""The pages: upload, results, list, one prediction, feedback."""
+"""The pages: upload, results, list, one prediction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,15 +164,6 @@ def thumbnail(identifier: str) -> Response:
     response = Response(backend().api.png(identifier, "thumbnail.png", g.request_id), mimetype="image/png")
     response.headers["Cache-Control"] = f"private, max-age={_THUMBNAIL_SECONDS}"
     return response
-
-
-@pages.post(_PATH + "/feedback")
-def feedback(identifier: str) -> Response:
-    """Add a person's feedback to a prediction."""
-    query = ListQuery.read()  # before anything is saved
-    label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
-    backend().api.add_feedback(identifier, label, comment, g.request_id)
-    return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback", **query.fields), 303)
 
 
 @pages.get(_PATH + "/erase")
