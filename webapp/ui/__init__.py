@@ -12,6 +12,7 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
 from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
+from webapp.ui.downloads import files
 from webapp.ui.metrics import Metrics
 from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
@@ -45,6 +46,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     errors.register(app)
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
+    app.register_blueprint(files)
     return app
 
 

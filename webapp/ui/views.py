@@ -1,7 +1,7 @@
 """The pages: upload, results, list, one prediction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 
 from flask import (
@@ -39,11 +39,12 @@ _PATH = "/predictions/<identifier:identifier>"
 
 @dataclass(frozen=True)
 class Backend:
-    """The objects that the views use: the API, the limit on concurrent uploads, and the metrics."""
+    """The objects that the views use: the API, the limits on concurrent uploads and downloads, and the metrics."""
 
     api: ApiClient
     uploads: ConcurrencyLimit
     metrics: Metrics
+    downloads: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(2, retry_after=5))
 
 
 def backend() -> Backend:
