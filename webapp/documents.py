@@ -50,10 +50,11 @@ class DamagedRecord(TypedDict):
 
 
 class Entry(TypedDict):
-    """What a list shows beside a prediction: whether a picture is stored, and the last review; null: unread.
+    """What a list shows beside a prediction: whether a picture is stored, and the review that counts; null: unread.
 
-    review_damaged: a review cannot be read, so that the last one is not known.
-    disagrees: the last review contradicts the finding.
+    The newest one that is not withdrawn counts.
+    review_damaged: a review or a withdrawal cannot be read, so that the one that counts is not known.
+    disagrees: the review that counts contradicts the finding.
     """
 
     picture: bool
