@@ -121,6 +121,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert list(api_store.ids()) == [stored.id]
     assert api_store.lists.place(stored, "time", "all").number == 1
     assert api_store.eraser.erase(stored.id) == "erased"
+    assert api_store.eraser.erase(record(2).id) == "unknown"
     assert 0 <= api_store.eraser.redis_time() < time.time() + 60
     assert (used(server), refused(server)) == (granted("api"), [])
 
