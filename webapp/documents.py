@@ -50,10 +50,11 @@ class DamagedRecord(TypedDict):
 
 
 class Entry(TypedDict):
-    """What a list shows beside a prediction: whether a picture is stored, and the last review; null: unread.
+    """What a list shows beside a prediction: whether a picture is stored, and the review that counts; null: unread.
 
-    review_damaged: a review cannot be read, so that the last one is not known.
-    disagrees: the last review contradicts the finding.
+    The newest one that is not withdrawn counts.
+    review_damaged: a review or a withdrawal cannot be read, so that the one that counts is not known.
+    disagrees: the review that counts contradicts the finding.
     """
 
     picture: bool
@@ -115,13 +116,31 @@ class NewFeedback(TypedDict):
     comment: NotRequired[Annotated[str, ("maxLength", MAX_COMMENT)]]
 
 
-class Feedback(TypedDict):
+class StoredReview(TypedDict):
     """A person's opinion, as stored."""
 
     prediction: Identifier
     label: Label
     comment: str
     created: DateTime
+
+
+class Withdrawal(TypedDict):
+    """The withdrawal of a review, by its id, as stored: the review stays beside it."""
+
+    prediction: Identifier
+    withdraws: Identifier
+    created: DateTime
+
+
+class Feedback(StoredReview):
+    """A person's opinion, with its id, and when it was withdrawn; null: it was not.
+
+    The newest one that is not withdrawn counts in lists.
+    """
+
+    id: Identifier
+    withdrawn: DateTime | None
 
 
 class FeedbackList(TypedDict):

@@ -32,7 +32,7 @@ def decode(content: bytes) -> tuple[Image.Image, Stated]:
     inverted if low values are meant to be bright. A picture that is turned or mirrored, as its header says, is made
     upright. Raises Refused. No message contains text of the header.
     """
-    _silence_libraries()
+    silence_libraries()
     try:
         dataset = _parse(content)
         check_kind(dataset)
@@ -47,7 +47,7 @@ def decode(content: bytes) -> tuple[Image.Image, Stated]:
         raise Refused("unreadable", "the DICOM file is damaged, incomplete or compressed in an unknown way") from error
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Suppress the warnings and log messages of pydicom: they contain header values."""
     import logging  # for DICOM files alone, like pydicom
 

@@ -13,7 +13,7 @@ from model.serving.prediction import Choices, OutsideUse, Scoring
 from pneumoctl.cli.invocation import invocation, output_options, teardown_named
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import find_files, report, score, worker_pool
+from pneumoctl.scoring import find_files, report, score, structured_report, worker_pool
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import FileResult, Model
@@ -34,6 +34,12 @@ _Model = Annotated[
 _Explain = Annotated[
     Path | None,
     typer.Option("--explain", metavar="DIR", help="Write a heat map of each finding to this directory."),
+]
+_Sr = Annotated[
+    Path | None,
+    typer.Option(
+        "--sr", metavar="DIR", help="Write a DICOM structured report of each finding in DICOM files (extra: report)."
+    ),
 ]
 _Remote = Annotated[bool, typer.Option("--remote", help="Use the running stack instead of this machine.")]
 _Jobs = Annotated[
@@ -62,6 +68,7 @@ def predict(
     csv: _Csv = False,
     model: _Model = None,
     explain: _Explain = None,
+    sr: _Sr = None,
     remote: _Remote = False,
     jobs: _Jobs = None,
     resume: _Resume = None,
@@ -78,7 +85,7 @@ def predict(
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
     precedence over 6); 1 every picture failed; 2 usage error; 5 another pneumoctl uses the file of --resume.
     """
-    local = _Local(model, explain, operating_point, threshold)
+    local = _Local(model, explain, operating_point, threshold, sr)
     _check_together(csv, remote, local)
     inputs = find_files.find(paths)
     with ExitStack() as cleanup:
@@ -88,7 +95,8 @@ def predict(
             record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
             stream = score.score_all(inputs.files, record.scorer(scorer) if record else scorer, jobs)
         else:
-            stream = _scored_here(inputs.files, _model(local, config, jobs, len(inputs.files)), resume, cleanup)
+            chosen = _model(local, config, jobs, len(inputs.files))
+            stream = _scored_here(inputs.files, chosen, resume, sr, cleanup)
         outcomes = list(_shown(stream, inputs.files, csv))
     counts = report.summary(outcomes, len(inputs.skipped))
     _print_end(outcomes, counts, inputs.skipped, csv)
@@ -102,6 +110,7 @@ class _Local(NamedTuple):
     explain: Path | None
     operating_point: str | None
     threshold: float | None
+    sr: Path | None
 
 
 def _check_together(csv: bool, remote: bool, local: _Local) -> None:
@@ -110,7 +119,7 @@ def _check_together(csv: bool, remote: bool, local: _Local) -> None:
     if console.json_mode and csv:
         message = "--json cannot be combined with --csv"
     elif remote and any(option is not None for option in local):
-        message = "--remote cannot be combined with --model, --explain, --operating-point or --threshold"
+        message = "--remote cannot be combined with --model, --explain, --operating-point, --threshold or --sr"
     elif local.threshold is not None and local.operating_point is not None:
         message = "--threshold cannot be combined with --operating-point"
     elif local.threshold is not None and not 0 < local.threshold < 1:
@@ -128,15 +137,20 @@ def _model(local: _Local, config: Path | None, jobs: int | None, files: int) -> 
     return Model(local.model or configured, jobs or score.default_jobs(files, each), local.explain, choices)
 
 
-def _scored_here(files: list[str], model: Model, resume: Path | None, cleanup: ExitStack) -> Iterator[FileResult]:
+def _scored_here(
+    files: list[str], model: Model, resume: Path | None, sr: Path | None, cleanup: ExitStack
+) -> Iterator[FileResult]:
     """The outcomes of files that are scored on this machine, many of them in worker processes."""
     scorer, scoring, point = score.local_scorer(*model)
     if point.described is None:
         console.warn(f"the threshold {point.threshold} was given by hand: what it finds and overlooks was not measured")
     record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
+    reports = structured_report.prepare(sr, scoring) if sr else None
     if len(files) >= worker_pool.MANY and model.jobs > 1:
-        return cleanup.enter_context(WorkerPool(model, scorer, record)).score_all(files)
-    return score.score_all(files, record.scorer(scorer) if record else scorer, model.jobs)
+        stream = cleanup.enter_context(WorkerPool(model, scorer, record)).score_all(files)
+    else:
+        stream = score.score_all(files, record.scorer(scorer) if record else scorer, model.jobs)
+    return reports.written(stream) if reports else stream
 
 
 @contextmanager

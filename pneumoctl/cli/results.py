@@ -1,4 +1,4 @@
-"""`pneumoctl results`: export the results in the stack's store, import an export, erase results."""
+"""`pneumoctl results`: export the results in the stack's store, import an export, report and erase results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,16 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, erasure, import_report, transfer
 from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.scoring import stored_results
+from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
 
-app = typer.Typer(name="results", help="Export, import and erase stored results.", rich_markup_mode=None)
+_CHANGES = ("added", "repaired", "reviews", "withdrawals")  # counts of an import
+
+app = typer.Typer(name="results", help="Export, import, report and erase stored results.", rich_markup_mode=None)
 
 Export = Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="A name that ends with .tar is one file.")]
 
@@ -84,16 +88,49 @@ def import_(
             console.busy(f"importing into the store on {store.host}")
             done = transfer.restore(stack, store, place, mac_keys)
             console.idle()
-        act.changed = [
-            f"{name}: {number}" for name, number in done.items() if number and name in ("added", "repaired", "reviews")
-        ]
+        act.changed = [f"{name}: {number}" for name, number in done.items() if number and name in _CHANGES]
     console.result({"stack": stack.name, "path": place, **done})
     added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
+    if done["withdrawals"]:
+        added += f", {counted(done['withdrawals'], 'review')} withdrawn"
     before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
     console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
     for warning in import_report.warnings(done):
         console.warn(warning)
     return 0
+
+
+@app.command()
+@on_stack()
+def report(
+    invocation: Invocation,
+    path: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A new file.")],
+) -> int:
+    """Write all results to a new CSV file, for people and spreadsheets.
+
+    It has a line for each result, with the review that counts, and holds no pictures. Only you can read it. It has file
+    names, which may name patients. Nothing in it is a diagnosis. The stack must run. To move results to another stack,
+    use results export.
+
+    Exit codes: 6 records or reviews are damaged; their lines say so and have no finding.
+    """
+    stack, place = invocation.stack, path.expanduser().absolute()
+    if place.suffix.lower() != ".csv":
+        raise PneumoError(f"{path} does not end with .csv", "name a new file, such as results.csv", Exit.USAGE)
+    if place.exists() or place.is_symlink():
+        raise PneumoError(f"{place} exists already", "name another file", Exit.USAGE)
+    with target(*invocation).api() as endpoint, audit.recorded(stack, "results report", {}) as act:
+        act.begin()
+        console.busy("reading the results from the API")
+        counts = stored_results.save(ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket), place)
+        console.idle()
+        act.changed = []
+        act.code = Exit.PARTLY if counts["damaged"] else Exit.DONE
+    console.result({"stack": stack.name, "path": place, **counts})
+    console.text(f"{counted(counts['results'], 'result')}, {counts['reviewed']} reviewed, written to {place}")
+    if counts["damaged"]:
+        console.warn(f"{counted(counts['damaged'], 'line')} of damaged records or reviews: see the error columns")
+    return act.code
 
 
 def _comes_back(invocation: Invocation, export: Path) -> str:

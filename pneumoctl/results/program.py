@@ -23,6 +23,7 @@ _STORAGE = (
         "result_parts",
         "retention",
         "rewriting",
+        "reviews",
         "seal",
         "store",
         "store_copy",

@@ -5,6 +5,7 @@ import time
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from model.schema import Invalid
 from model.serving import unix_socket
@@ -15,7 +16,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API answers with 429 or 503, or whose connection breaks
 LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
-_OTHER_VERSION = "pneumoctl up (the API may be of another version)"
+OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
 class Endpoint(NamedTuple):
@@ -56,6 +57,17 @@ class ApiClient:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(b'{"predictions": [%b]}' % body)
 
+    def page(self, cursor: str | None, rows: int) -> Any:
+        """A page of the list of all results, newest first, as the API sent it; `rows`: at most 100."""
+        query = f"?limit={rows}" + (f"&cursor={quote(cursor)}" if cursor else "")
+        status, body = self._ask("GET", f"/v1/predictions{query}", None)
+        if status != 200:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise PneumoError("the API's answer is no list of results", "pneumoctl status") from error
+
     def scoring(self) -> Scoring:
         """The version of the model that the API scores with, and its setting `outside_use`."""
         status, body = self._ask("GET", "/readyz", None)
@@ -69,7 +81,7 @@ class ApiClient:
         if not isinstance(version, str) or not version:
             raise PneumoError("the API does not report the version of its model", "pneumoctl status")
         if outside_use not in OUTSIDE_USE:
-            raise PneumoError("the API reports an unknown value of its setting outside_use", _OTHER_VERSION)
+            raise PneumoError("the API reports an unknown value of its setting outside_use", OTHER_VERSION)
         return Scoring(version, outside_use)
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -116,7 +128,7 @@ def _document(body: bytes) -> Prediction:
         return checked_prediction(current(document))
     except Invalid as error:
         message = f"the API's answer is not a valid prediction: {error}"
-        raise PneumoError(message, _OTHER_VERSION) from error
+        raise PneumoError(message, OTHER_VERSION) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PneumoError("the API's answer is not a valid prediction", "pneumoctl status") from error
 

@@ -1,32 +1,14 @@
 """Format prediction documents: table rows, CSV rows, a summary, an exit code."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from model.serving import words
+from model.serving import csv_table, words
 from pneumoctl.errors import Exit
 from pneumoctl.scoring.score import FileResult
 from pneumoctl.terminal.report import counted
 
-CSV_COLUMNS = (
-    "file",
-    "finding",
-    "probability",
-    "threshold",
-    "refusal_code",
-    "refusal_reason",
-    "error",
-    "model",
-    "version",
-    "id",
-    "created",
-    "caution_codes",
-    "cautions",
-    "operating_point",
-    "words",
-)
+CSV_COLUMNS = csv_table.COLUMNS
 _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
 _NAMED = 3  # of the skipped files
@@ -72,37 +54,13 @@ class ResultTable:
 
 
 def csv_row(cells: Iterable[object]) -> str:
-    """One line of CSV (RFC 4180) that ends in CR: the caller's line feed completes CRLF.
-
-    Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
-    """
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(_escape_formula(cell) for cell in cells)
-    return line.getvalue().removesuffix("\n")
+    """One line of CSV (RFC 4180) that ends in CR: the caller's line feed completes CRLF."""
+    return csv_table.line(cells).removesuffix("\n")
 
 
 def csv_cells(outcome: FileResult) -> list[object]:
     """The cells of CSV_COLUMNS for one file."""
-    document: Mapping[str, Any] = outcome.document or {}
-    refusal = document.get("refusal") or {}
-    model = document.get("model") or {}
-    return [
-        outcome.file,
-        document.get("finding"),
-        document.get("probability"),
-        document.get("threshold"),
-        refusal.get("code"),
-        refusal.get("reason"),
-        outcome.error,
-        model.get("name"),
-        model.get("version"),
-        document.get("id"),
-        document.get("created"),
-        " ".join(_codes(document)),
-        " ".join(caution["sentence"] for caution in document.get("cautions", ())),
-        (document.get("operating_point") or {}).get("name"),
-        words.finding(outcome.document) if outcome.document and outcome.document["refusal"] is None else None,
-    ]
+    return csv_table.cells(outcome.file, outcome.document, outcome.error)
 
 
 def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
@@ -159,12 +117,3 @@ def _visible(name: str) -> str:
     """A file name that is safe on a terminal: printable characters only; of a long name, the end."""
     shown = name if name.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= _LONGEST_NAME else "..." + shown[3 - _LONGEST_NAME :]
-
-
-def _escape_formula(cell: object) -> object:
-    if cell is None:
-        return ""
-    if not isinstance(cell, str):
-        return cell
-    clean = cell.encode("utf-8", "replace").decode()
-    return f"'{clean}" if clean.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else clean

@@ -161,7 +161,7 @@ def measure(
         took, before = [], used.cpu_ms()[0]
         for number in range(requests):
             if number % 10 == 0:
-                store.add_feedback(dice.choice(identifiers), {"label": "unsure", "created": "2026-12-01T00:00:00Z"})
+                store.reviews.add(dice.choice(identifiers), {"label": "unsure", "created": "2026-12-01T00:00:00Z"})
             asked = query | ({"q": query["q"].format(number)} if "q" in query else {})
             took.append(client.good(path, asked)[0])
         cpu, worst = (used.cpu_ms()[0] - before) / requests, p99(took)

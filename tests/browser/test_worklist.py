@@ -27,7 +27,7 @@ def uploaded(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFa
     page.get_by_role("link", name="ward 2 b.png").last.click()
     page.get_by_label("pneumonia", exact=True).check()
     page.get_by_role("button", name="Save").click()
-    page.wait_for_url(re.compile("#feedback$"))
+    page.wait_for_url(re.compile("#saved$"))
     page.close()
 
 

@@ -25,6 +25,7 @@ gate(WebEndpoint(sys.argv[1]), bundle.load(bundle.pretrained()).manifest)
 OURS = {
     "predict": ("model.evaluation.report", "model.serving.explain"),
     "local": ("webapp.api.views", "webapp.ui.views"),
+    "report": ("pneumoctl.scoring.structured_report",),
     "aws": ("model.data.dataset", "model.train"),
     "train": (
         "model.export",

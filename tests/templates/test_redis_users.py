@@ -116,11 +116,12 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert [each.id for each in api_store.lists.page("time", "all", None, 20).records] == [stored.id]
     api_store.cache_heatmap(stored.id, b"picture")
     assert api_store.heatmap(stored.id) == b"picture"
-    api_store.add_feedback(stored.id, {"label": "unsure"})
-    assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
+    api_store.reviews.add(stored.id, {"label": "unsure"})
+    assert [each["label"] for each in api_store.reviews.of(stored.id)[0]] == ["unsure"]
     assert list(api_store.ids()) == [stored.id]
     assert api_store.lists.place(stored, "time", "all").number == 1
     assert api_store.eraser.erase(stored.id) == "erased"
+    assert api_store.eraser.erase(record(2).id) == "unknown"
     assert 0 <= api_store.eraser.redis_time() < time.time() + 60
     assert (used(server), refused(server)) == (granted("api"), [])
 

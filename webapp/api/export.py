@@ -20,6 +20,7 @@ from typing import IO
 
 from webapp.api.settings import StoreSettings
 from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.reviews import with_withdrawals
 from webapp.api.storage.store_copy import Contents, Item, StoreCopy, Verified
 from webapp.environment import Environment, EnvironmentInvalid
 
@@ -97,7 +98,7 @@ def _counted(verified: Verified) -> Counter[str]:
     return Counter(
         results=verified.record is not None,
         pictures=verified.picture is not None,
-        reviews=len(verified.feedback),
+        reviews=len(with_withdrawals(verified.feedback)),
         damaged=len(verified.damaged),
     )
 
@@ -106,7 +107,7 @@ def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified:
     """Write the parts of a result."""
     for part, content in verified.damaged.items():
         archive.write(damaged_name(item.id, part), io.BytesIO(content))
-    for document in verified.feedback:
+    for document in with_withdrawals(verified.feedback):
         lists[FEEDBACK].write(_line(document))
     if verified.record is None:
         return

@@ -77,7 +77,8 @@ def restore(
             f"{broken} of {results} results ({expected} were exported) are not as they were sealed, "
             "or were sealed with a key that is not known here"
         )
-    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0, damaged=without, expired=0)
+    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, damaged=without, expired=0)
+    counts.update(reviews=0, withdrawals=0)
     brought_back = []
     for item in _items(members, sign):
         done = store.add(item, own)

@@ -16,7 +16,7 @@ from webapp.api.services import services
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
-from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, Feedback, NewFeedback, Page
+from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, StoredReview
 from webapp.requests import PROBE_HEADER
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
@@ -169,28 +169,38 @@ def available(identifier: str) -> Response:
 @api.get(_PATH + "/feedback")
 def feedback(identifier: str) -> Response:
     """The feedback on a prediction, and how many entries are damaged."""
-    services().store.get(identifier)
-    entries, damaged = services().store.feedback(identifier)
+    entries, damaged = services().store.reviews.of(identifier)
     return jsonify(feedback=entries, damaged=damaged)
 
 
 @api.post(_PATH + "/feedback")
 def add_feedback(identifier: str) -> tuple[Response, int]:
-    """Store a person's feedback, a NewFeedback document."""
+    """Store a person's feedback, a NewFeedback document; what is sent twice is stored once."""
     try:
         sent: NewFeedback = checked(request.get_json(silent=True), NewFeedback)
     except Invalid as error:
         raise Problem(400, "bad-feedback", _FEEDBACK_FORM) from error
-    document: Feedback = {
+    document: StoredReview = {
         "prediction": identifier,
         "label": sent["label"],
         "comment": sent.get("comment", ""),
-        "created": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "created": _now(),
     }
     prediction = services().store.get(identifier).prediction
     try:
-        services().store.add_feedback(identifier, document)
+        stored = services().store.reviews.add(identifier, document)
     except FeedbackFull as error:
         raise Problem(409, "feedback-full", str(error)) from error
-    services().metrics.reviewed(prediction, sent["label"])
-    return jsonify(document), HTTPStatus.CREATED
+    if stored["created"] == document["created"]:  # the same review sent twice in a row is one
+        services().metrics.reviewed(prediction, sent["label"])
+    return jsonify(stored), HTTPStatus.CREATED
+
+
+@api.post(_PATH + "/feedback/<identifier:review>/withdrawal")
+def withdraw_feedback(identifier: str, review: str) -> Response:
+    """Withdraw a review, which stays in the list with that time; also 200 if it was withdrawn before."""
+    return jsonify(services().store.reviews.withdraw(identifier, review, _now()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

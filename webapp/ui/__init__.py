@@ -12,8 +12,10 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
 from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
+from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
 from webapp.ui.metrics import Metrics
+from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
 from webapp.ui.transport import Transport
 from webapp.ui.views import Backend, pages
@@ -44,6 +46,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)
+    app.register_blueprint(reviews)
+    app.register_blueprint(files)
     return app
 
 

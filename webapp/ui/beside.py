@@ -22,6 +22,28 @@ class Reviews:
     damaged: int = 0
     fault: str = ""
 
+    @property
+    def counting(self) -> Feedback | None:
+        """The review that counts in the list: the newest one that is not withdrawn; None if nobody knows it."""
+        return None if self.damaged else next((each for each in reversed(self.entries) if not each["withdrawn"]), None)
+
+    def contradicts(self, document: Prediction) -> bool:
+        """Whether the review that counts found something else than the model. Unsure is no contradiction."""
+        found = self.counting
+        return (
+            found is not None
+            and document["finding"] is not None
+            and found["label"]
+            not in (
+                "unsure",
+                document["finding"],
+            )
+        )
+
+    def named(self, identifier: str) -> Feedback | None:
+        """The review with that id."""
+        return next((each for each in self.entries if identifier and each["id"] == identifier), None)
+
 
 def pictures(api: ApiClient, documents: Sequence[Prediction]) -> list[Pictures]:
     """For each result, whether its picture and its heat map can be shown, or why not.

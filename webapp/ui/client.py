@@ -78,12 +78,20 @@ class ApiClient:
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}/feedback", request_id)
         return _read(answer, lambda document: responses.feedback(document, identifier))
 
-    def add_feedback(self, identifier: str, label: str, comment: str, request_id: str) -> None:
-        """Add feedback to a prediction."""
+    def add_feedback(self, identifier: str, label: str, comment: str, request_id: str) -> str:
+        """Add feedback to a prediction; returns its id, empty if an API of an earlier version gives none."""
         headers = {"Content-Type": "application/json"}
         body = json.dumps({"label": label, "comment": comment})
         path = f"/v1/predictions/{identifier}/feedback"
-        self._transport.request("POST", path, request_id, headers=headers, body=body, may_repeat=False)
+        answer = self._transport.request("POST", path, request_id, headers=headers, body=body, may_repeat=False)
+        try:
+            return responses.review(json.loads(answer.data), identifier)["id"]
+        except (ValueError, RecursionError):  # it is saved all the same, as the status says
+            return ""
+
+    def withdraw_feedback(self, identifier: str, review: str, request_id: str) -> None:
+        """Withdraw a review of a prediction."""
+        self._transport.request("POST", f"/v1/predictions/{identifier}/feedback/{review}/withdrawal", request_id)
 
     def ready(self, request_id: str) -> None:
         """Raises ApiError unless the API is ready."""

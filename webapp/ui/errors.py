@@ -13,7 +13,7 @@ from webapp.ui.list_query import ListQuery
 from webapp.ui.transport import ApiError
 
 log = logging.getLogger(__name__)
-_PARAMETERS = {"id", "cursor", "heatmap", *list_query.NAMES}
+_PARAMETERS = {"id", "cursor", "heatmap", "saved", *list_query.NAMES}
 _BAD_CURSOR = "Its address is of another list, or was cut off. Begin with the first page."
 _TRANSIENT = {429, 500, 502, 503, 504}
 _MAX_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows a response only after its upload was read to the end

@@ -12,6 +12,7 @@ from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.documents import (
     Created,
     Entry,
+    Feedback,
     FeedbackList,
     Page,
     PartlyCreated,
@@ -19,6 +20,7 @@ from webapp.documents import (
     Place,
     Problem,
     Readiness,
+    StoredReview,
 )
 
 NOTHING: Mapping[str, str] = {}
@@ -100,10 +102,20 @@ def place(value: object) -> Place:
 
 def feedback(value: object, identifier: str) -> FeedbackList:
     """The feedback on the prediction with that id, and how many entries are damaged; raises Invalid."""
-    answer: FeedbackList = checked(value, FeedbackList)
-    if any(each["prediction"] != identifier for each in answer["feedback"]):
+    if not isinstance(value, dict) or not isinstance(value.get("feedback"), list):
+        raise Invalid("document is not a list of feedback")
+    reviews = [review(each, identifier) for each in value["feedback"]]
+    rest: FeedbackList = checked({**value, "feedback": []}, FeedbackList)
+    return {**rest, "feedback": reviews}
+
+
+def review(value: object, identifier: str) -> Feedback:
+    """A review of the prediction with that id; raises Invalid. Its id is empty if an earlier version gave none."""
+    earlier = isinstance(value, dict) and "id" not in value
+    answer: StoredReview = checked(value, StoredReview if earlier else Feedback)
+    if answer["prediction"] != identifier:
         raise Invalid("the feedback is on another prediction")
-    return answer
+    return {**answer, "id": "", "withdrawn": None} if earlier else answer
 
 
 def pictures(value: object) -> Pictures:

@@ -223,6 +223,8 @@ def _open_outcome(method: str, path: str) -> str:
         return " The result may have been erased: look at it before you try again."
     if method != "POST":
         return ""
+    if path.endswith("/withdrawal"):
+        return " The review may have been withdrawn: look at the result before you try again."
     if path.endswith("/feedback"):
         return " The feedback may have been saved: look at the result before you send it again."
     return " The files may have been assessed: look under Results before you send them again."

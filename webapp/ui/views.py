@@ -1,7 +1,7 @@
-"""The pages: upload, results, list, one prediction, feedback."""
+"""The pages: upload, results, list, one prediction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 
 from flask import (
@@ -39,11 +39,12 @@ _PATH = "/predictions/<identifier:identifier>"
 
 @dataclass(frozen=True)
 class Backend:
-    """The objects that the views use: the API, the limit on concurrent uploads, and the metrics."""
+    """The objects that the views use: the API, the limits on concurrent uploads and downloads, and the metrics."""
 
     api: ApiClient
     uploads: ConcurrencyLimit
     metrics: Metrics
+    downloads: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(2, retry_after=5))
 
 
 def backend() -> Backend:
@@ -167,15 +168,6 @@ def thumbnail(identifier: str) -> Response:
     response = Response(backend().api.png(identifier, "thumbnail.png", g.request_id), mimetype="image/png")
     response.headers["Cache-Control"] = f"private, max-age={_THUMBNAIL_SECONDS}"
     return response
-
-
-@pages.post(_PATH + "/feedback")
-def feedback(identifier: str) -> Response:
-    """Add a person's feedback to a prediction."""
-    query = ListQuery.read()  # before anything is saved
-    label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
-    backend().api.add_feedback(identifier, label, comment, g.request_id)
-    return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback", **query.fields), 303)
 
 
 @pages.get(_PATH + "/erase")

@@ -74,7 +74,7 @@ def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
     made, target = filled(stack_of), tmp_path / "out"
     transfer.export(made.stack, made.reached, target)
-    made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
+    made.store.reviews.add(record(1).id, {**REVIEW, "label": "pneumonia"})
     assert not transfer.exported(made.stack, transfer.count(made.reached))
     transfer.export(made.stack, made.reached, tmp_path / "second")
     assert transfer.exported(made.stack, transfer.count(made.reached))
@@ -101,7 +101,7 @@ def test_an_export_does_not_pass_for_one_of_results_that_were_sent_again(
         client.time = lambda: (int(day_30), 0)
         expiring = StoreCopy(client, Seal(bytes.fromhex(MAC_KEY)), Retention(30, lambda: day_30))
         expiring.put(again, PICTURE)
-    made.store.add_feedback(again.id, {**REVIEW, "created": "2026-02-11T00:00:00.000000Z", "comment": "of today"})
+    made.store.reviews.add(again.id, {**REVIEW, "created": "2026-02-11T00:00:00.000000Z", "comment": "of today"})
     held = transfer.count(made.reached)
     assert str(held) == "2 results, 1 picture, 1 review"
     assert not transfer.exported(made.stack, held)

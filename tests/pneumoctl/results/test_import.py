@@ -13,7 +13,7 @@ from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.stack.stack import exports, home
 from tests.pneumoctl.results.conftest import OTHER_KEY
 from tests.pneumoctl.results.filled_stacks import ALL, NONE, REVIEW, StackOf, filled
-from tests.webapp.api.records import PICTURE, record
+from tests.webapp.api.records import PICTURE, opinions, record
 from tests.webapp.servers import MAC_KEY, RedisServer
 
 
@@ -34,7 +34,7 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     assert transfer.restore(made.stack, made.reached, target) == ALL
     assert transfer.restore(made.stack, made.reached, target) == NONE
     assert made.store.get(record(1).id) == record(1) and made.store.picture(record(1).id) == PICTURE
-    assert made.store.feedback(record(1).id) == ([REVIEW], 0)
+    assert opinions(made.store, 1) == ([REVIEW], 0)
 
 
 def test_an_import_by_hand_is_no_longer_wanted(stack_of: StackOf, tmp_path: Path) -> None:

@@ -117,7 +117,9 @@ def test_csv_has_a_cell_for_each_column() -> None:
     assert rows[1]["refusal_code"] == "not_an_xray" and rows[2]["error"].startswith("cannot be read")
 
 
-@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1"])
+@pytest.mark.parametrize(
+    "name", ["=cmd|'/c calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", "\uff1d1"]
+)
 def test_csv_cells_cannot_run_as_formulas(name: str) -> None:
     line = report.csv_row(report.csv_cells(scored(name, "pneumonia", 0.9)))
     (row,) = csv.reader(io.StringIO(line, newline=""))

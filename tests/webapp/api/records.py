@@ -46,6 +46,12 @@ def put(store: Store, *records: Record) -> None:
         store.put(each, PICTURE if each.image else None)
 
 
+def opinions(store: Store, number: int) -> tuple[list[dict], int]:
+    """The reviews of the record of that number as they were sent, and how many entries are damaged."""
+    reviews, damaged = store.reviews.of(record(number).id)
+    return [{name: each[name] for name in each if name not in ("id", "withdrawn")} for each in reviews], damaged
+
+
 def walk(store: ListedStore, order: str, chosen: str, limit: int) -> list[str]:
     """The file names of all pages in order."""
     names, cursor = [], None

@@ -145,7 +145,7 @@ def test_the_manifest_names_the_key_of_each_record_and_of_each_review(store, con
     rotated = StoreCopy.open(StoreSettings.read(Environment(config | {"MAC_KEY": new, "MAC_KEYS_PREVIOUS": MAC_KEY})))
     for number in (1, 2):
         review = {"prediction": record(number).id, "label": "unsure", "comment": "", "created": "2026-01-02T00:00:00Z"}
-        rotated.add_feedback(record(number).id, review)
+        rotated.reviews.add(record(number).id, review)
     redis_server.client().set(f"pneumo:1:record:{record(2).id}", b"damaged")
     manifest = exported(rotated, tmp_path / "out")
     assert manifest["keys"] == {key_id(bytes.fromhex(MAC_KEY)): 1, key_id(bytes.fromhex(new)): 1}

@@ -75,6 +75,10 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
     address = f"{path}/{first['id']}/feedback"
     check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")
     check(caller.client.post(address, json={}, headers=caller.headers), f"{item_path}/feedback", "post")
+    review = caller.get(address).get_json()["feedback"][0]["id"]
+    withdrawal = f"{item_path}/feedback/{{review}}/withdrawal"
+    for known in (review, "0" * 32):
+        check(caller.client.post(f"{address}/{known}/withdrawal", headers=caller.headers), withdrawal, "post")
     check(caller.get(address), f"{item_path}/feedback")
     check(caller.get(f"{path}?review=reviewed&q=A&from=2026-01-01"), path)
     for open_to_all in ("/livez", "/readyz", "/metrics"):

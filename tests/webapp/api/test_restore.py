@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.webapp.api.records import PICTURE, put, record, settings
+from tests.webapp.api.records import PICTURE, opinions, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
 from webapp.api.restore import Refused, main, restore
@@ -23,7 +23,8 @@ from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
-ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0, "expired": 0, "brought_back": []}
+ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "withdrawals": 0}
+ALL |= {"damaged": 0, "expired": 0, "brought_back": []}
 OWN = Seal(bytes.fromhex(MAC_KEY))
 
 
@@ -82,7 +83,7 @@ def contents(server: RedisServer) -> dict[str, object]:
 
 def test_an_export_fills_an_empty_store_with_the_same_bytes_and_twice_changes_nothing(store, redis_server):
     put(store, record(1), record(2, 0.1), record(3, None))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed, before = archive(store), contents(redis_server)
     redis_server.client().flushall()
     assert restore(store, OWN, packed) == {**ALL, "added": 3, "reviews": 1}
@@ -117,15 +118,15 @@ def test_the_signs_of_life_and_the_counts_go_to_stderr_and_stdout(store, redis_s
 
 def test_a_stored_result_stays_and_gets_only_missing_reviews(store, redis_server):
     put(store, record(1))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed = archive(store)
     redis_server.client().flushall()
     newer = replace(record(1), prediction={**record(1).prediction, "file": "newer.png"})
     put(store, newer)
-    store.add_feedback(record(1).id, review(1, 5))
+    store.reviews.add(record(1).id, review(1, 5))
     assert restore(store, OWN, packed) == {**ALL, "kept": 1, "reviews": 1}
     assert store.get(record(1).id) == newer
-    assert store.feedback(record(1).id) == ([review(1), review(1, 5)], 0)  # oldest first
+    assert opinions(store, 1) == ([review(1), review(1, 5)], 0)  # oldest first
 
 
 def test_an_import_says_which_erased_results_it_brings_back(store, redis_server):
@@ -142,7 +143,7 @@ def test_an_import_says_which_erased_results_it_brings_back(store, redis_server)
 
 def test_an_import_brings_no_review_back_of_a_result_that_was_erased_and_sent_again(store):
     put(store, record(1))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed = archive(store)
     store.eraser.erase(record(1).id)
     put(store, record(1))  # the very same record: then the id is named
@@ -151,7 +152,28 @@ def test_an_import_brings_no_review_back_of_a_result_that_was_erased_and_sent_ag
     again = replace(record(1), prediction=record(1).prediction | {"created": "2026-01-02T00:00:00.001Z"})
     put(store, again)
     assert restore(store, OWN, packed) == {**ALL, "kept": 1}
-    assert store.feedback(record(1).id) == ([], 0)
+    assert store.reviews.of(record(1).id) == ([], 0)
+
+
+def test_an_import_revives_no_withdrawn_review_and_brings_withdrawals(store, redis_server):
+    put(store, record(1))
+    made = store.reviews.add(record(1).id, review(1))
+    before = archive(store)
+    withdrawn = store.reviews.withdraw(record(1).id, made["id"], "2026-01-03T00:00:00.000000Z")
+    after = archive(store)
+    assert json.loads(after.extractfile("feedback.jsonl").read()) == withdrawn
+    assert json.loads(after.extractfile("manifest.json").read())["counts"]["reviews"] == 1 == store.summary()["reviews"]
+    assert restore(store, OWN, before) == {**ALL, "present": 1}
+    assert store.reviews.of(record(1).id) == ([withdrawn], 0)
+    for packed in (before, after):  # also into another store, in either order
+        redis_server.client().flushall()
+        restore(store, OWN, packed)
+        restore(store, OWN, after)
+        assert restore(store, OWN, before) == {**ALL, "present": 1}
+        assert store.reviews.of(record(1).id) == ([withdrawn], 0)
+    redis_server.client().flushall()
+    restore(store, OWN, before)
+    assert restore(store, OWN, after) == {**ALL, "present": 1, "withdrawals": 1}
 
 
 def test_what_is_erased_during_an_import_comes_back_by_name_or_stays_erased(store, monkeypatch):
@@ -172,12 +194,12 @@ def test_an_expired_result_gives_way_to_the_newer_one_of_an_import(store, redis_
     packed = archive(store)
     redis_server.client().flushall()
     put(store, record(1))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     day_41 = datetime.fromisoformat("2026-02-11T00:00:00Z").timestamp()
     client = redis_server.client()
     expiring = StoreCopy(client, OWN, Retention(30, lambda: day_41, lambda: day_41))
     assert restore(expiring, OWN, packed) == {**ALL, "added": 1}
-    assert (expiring.get(newer.id), expiring.feedback(newer.id)) == (newer, ([], 0))
+    assert (expiring.get(newer.id), expiring.reviews.of(newer.id)) == (newer, ([], 0))
     assert client.zcard("pneumo:1:index:time:all") == 1
 
 
@@ -263,7 +285,7 @@ def test_a_picture_that_the_export_does_not_say_to_be_damaged_must_be_there(stor
 def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, redis_server):
     there = StoreCopy.open(replace(settings(redis_server.port), mac_key=bytes.fromhex(OTHER_KEY)))
     put(there, record(1))
-    there.add_feedback(record(1).id, review(1))
+    there.reviews.add(record(1).id, review(1))
     packed = archive(there)
     redis_server.client().flushall()
     with pytest.raises(Refused, match="1 of 1 results"):
@@ -272,7 +294,7 @@ def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, r
     both = StoreCopy.open(replace(settings(redis_server.port), mac_keys_previous=(bytes.fromhex(OTHER_KEY),)))
     assert restore(both, OWN, packed)["added"] == 1
     assert store.get(record(1).id) == record(1)  # opened with this store's key alone
-    assert (store.picture(record(1).id), store.feedback(record(1).id)) == (PICTURE, ([review(1)], 0))
+    assert (store.picture(record(1).id), opinions(store, 1)) == (PICTURE, ([review(1)], 0))
     listed = ListedStore.open(settings(redis_server.port)).lists.page("time", "all", None, 10)
     assert [each.id for each in listed.records] == [record(1).id]
 
@@ -288,7 +310,7 @@ def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, r
 )
 def test_a_changed_archive_is_refused_as_a_whole(store, redis_server, name, old, new):
     put(store, record(1))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed = changed(archive(store), name, old, new)
     redis_server.client().flushall()
     with pytest.raises(Refused):
@@ -324,7 +346,7 @@ def test_a_sealed_line_is_what_the_store_held(store):
 
 def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_server):
     put(store, record(1), record(2))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed = archive(store)
     redis_server.client().flushall()
     put(store, record(1))
@@ -340,7 +362,7 @@ def test_what_is_imported_is_in_the_list_of_a_process_that_runs(store, redis_ser
 def test_an_import_into_a_stack_of_an_earlier_version_announces_nothing(store, own_redis):
     """Its user of the API has no right to, and nobody there reads it."""
     put(store, record(1))
-    store.add_feedback(record(1).id, review(1))
+    store.reviews.add(record(1).id, review(1))
     packed = archive(store)
     own_redis.client().execute_command("ACL", "SETUSER", "api", "-xadd")
     earlier = StoreCopy.open(settings(own_redis.port))

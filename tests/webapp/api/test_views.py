@@ -262,6 +262,21 @@ def test_feedback(caller, clear_picture):
     problem(nobody, 404, "not-found")
 
 
+def test_feedback_is_withdrawn_and_what_is_sent_twice_is_stored_once(caller, clear_picture):
+    (document,) = caller.sent((clear_picture, "a.png"))
+    path = f"/v1/predictions/{document['id']}/feedback"
+    first, second = (caller.client.post(path, json={"label": "unsure"}, headers=caller.headers) for _ in range(2))
+    assert first.status_code == second.status_code == 201 and first.get_json() == second.get_json()
+    assert caller.get(path).get_json()["feedback"] == [first.get_json()] and first.get_json()["withdrawn"] is None
+    address = f"{path}/{first.get_json()['id']}/withdrawal"
+    done = caller.client.post(address, headers=caller.headers)
+    assert done.status_code == 200 and done.get_json()["withdrawn"]
+    assert caller.client.post(address, headers=caller.headers).get_json() == done.get_json()
+    assert caller.get(path).get_json()["feedback"] == [done.get_json()]
+    problem(caller.client.post(f"{path}/{UNKNOWN}/withdrawal", headers=caller.headers), 404, "not-found")
+    problem(caller.client.post(address), 401, "unauthorized")
+
+
 @pytest.mark.parametrize(
     "feedback",
     [None, [], "text", {}, {"label": "healed"}, {"label": []}, {"label": "unsure", "comment": 5},

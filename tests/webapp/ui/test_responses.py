@@ -28,6 +28,7 @@ PAGE = {
 }
 PLACE = {"number": 1, "total": 2, "first": "0" * 32, "previous": None, "next": "1" * 32}
 FEEDBACK = {"prediction": "0" * 32, "label": "unsure", "comment": "", "created": "2026-01-01T00:00:00.000000Z"}
+FEEDBACK |= {"id": "2" * 32, "withdrawn": None}
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -123,13 +124,26 @@ def test_an_invalid_list_is_rejected(change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}, {"prediction": "1" * 32}]
+    "change",
+    [
+        *({"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}, {"prediction": "1" * 32}),
+        *({"id": "x"}, {"withdrawn": "yesterday"}),
+    ],
 )
 def test_invalid_feedback_is_rejected(change):
     answer = {"feedback": [FEEDBACK], "damaged": 2}
     assert responses.feedback(answer, "0" * 32) == answer
     with pytest.raises(Invalid):
         responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0}, "0" * 32)
+
+
+def test_feedback_by_an_api_of_an_earlier_version_is_read_and_has_no_id():
+    earlier = {name: value for name, value in FEEDBACK.items() if name not in ("id", "withdrawn")}
+    answer = responses.feedback({"feedback": [earlier], "damaged": 0}, "0" * 32)
+    assert answer["feedback"] == [earlier | {"id": "", "withdrawn": None}]
+    for broken in ([], {"feedback": None, "damaged": 0}, {"feedback": []}, {"feedback": [], "damaged": -1}):
+        with pytest.raises(Invalid):
+            responses.feedback(broken, "0" * 32)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ class ListedStore(Store):
     def __init__(self, client: redis.Redis, seal: Seal, retention: Retention = Retention()) -> None:  # noqa: B008
         super().__init__(client, seal, retention)
         reader = Store(client, seal)  # not this object: in a cycle the client's connections would be closed too late
-        self.lists = Lists(client, reader.open_record, reader.open_review, retention)
+        self.lists = Lists(client, reader.open_record, reader.reviews.last, retention)
 
 
 def _intact(rows: Rows, positions: Positions) -> str | None:

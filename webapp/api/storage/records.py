@@ -1,13 +1,14 @@
 """What is stored: records and reviews, and pages of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from model.schema import Invalid
 from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.api.storage import listing
-from webapp.documents import LABELS, Feedback, Label
+from webapp.documents import LABELS, Label, StoredReview, Withdrawal
+
+ReviewEntry = StoredReview | Withdrawal
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,21 @@ def require_valid(record: Record) -> None:
     checked_prediction(record.prediction)
 
 
-def review_of(stored: Any) -> Feedback:
-    """The review in what was stored; raises Invalid if its label or its time is none."""
+def review_entry_of(stored: Any) -> ReviewEntry:
+    """The review, or the withdrawal of one, in what was stored; raises Invalid if its label or its time is none."""
     match stored:
         case {"label": label} if label in LABELS and isinstance(stored.get("created", ""), str):
+            return stored
+        case {"withdraws": str(), "created": str()}:
             return stored
     raise Invalid("the stored review is none")
 
 
 @dataclass(frozen=True)
 class Review:
-    """The last review of a result; `label` is None if there is none.
+    """The review of a result that counts: the last one that is not withdrawn; `label` is None if there is none.
 
-    damaged: a review cannot be read, so that nobody knows which one is the last.
+    damaged: a review or a withdrawal cannot be read, so that nobody knows which one counts.
     """
 
     label: Label | None
@@ -76,11 +79,6 @@ class Review:
     def disagrees(self, prediction: Prediction) -> bool:
         """Whether the reader found something else than the model. Unsure is no disagreement."""
         return prediction["finding"] is not None and self.label not in (None, "unsure", prediction["finding"])
-
-
-def last_review(entries: Sequence[Feedback], damaged: int) -> Review:
-    """The last review of a result with these entries, oldest first, and so many damaged ones."""
-    return Review(entries[-1]["label"] if entries else None, damaged > 0)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Store predictions, pictures and feedback in Redis."""
+"""Store predictions and pictures in Redis."""
 
 import hashlib
 import json
@@ -20,23 +20,21 @@ from webapp.api.storage.errors import (
     ClockWrong,
     Damaged,
     Expired,
-    FeedbackFull,
     Missing,
     PictureDamaged,
     StoreFull,
     redis_errors,
 )
 from webapp.api.storage.keys import key_of
-from webapp.api.storage.records import Record, Review, last_review, record_of, review_of
+from webapp.api.storage.records import Record, record_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
 from webapp.api.storage.retention import Clock, Retention
+from webapp.api.storage.reviews import Reviews
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import read_together, transact
 from webapp.api.storage.usage import Usage
-from webapp.documents import Feedback
 
 _HEATMAP_SECONDS = 3600
-_MAX_FEEDBACK = 50  # entries per prediction
 # Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
 _PROBE_SIZE = 8192
 PROBE_SECONDS = 120
@@ -55,6 +53,11 @@ class Store:
     def eraser(self) -> Eraser:
         """What erases results of this store."""
         return Eraser(self._redis, self.open_record, self._retention)
+
+    @property
+    def reviews(self) -> Reviews:
+        """The reviews of this store's results."""
+        return Reviews(self._redis, self._seal, self._current)
 
     @classmethod
     def open(cls, settings: StoreSettings) -> Self:
@@ -150,42 +153,6 @@ class Store:
 
         with suppress(Missing, StoreFull):
             transact(self._redis, (key_of("record", identifier),), queue)
-
-    def add_feedback(self, identifier: str, document: Feedback) -> None:
-        """Add feedback to a prediction; raises Missing, Damaged or FeedbackFull."""
-        key = key_of("feedback", identifier)
-
-        def queue(pipe: redis.client.Pipeline) -> None:
-            self._current(identifier, pipe.get(key_of("record", identifier)))
-            if pipe.llen(key) >= _MAX_FEEDBACK:
-                raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
-            pipe.multi()
-            pipe.rpush(key, self._seal.close(key, serialize(document)))
-            announce(pipe, identifier)
-
-        transact(self._redis, (key_of("record", identifier), key), queue)
-
-    def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
-        """The feedback on a prediction, oldest first, and how many entries are damaged and left out.
-
-        Raises Missing or Damaged.
-        """
-        key, record = key_of("feedback", identifier), key_of("record", identifier)
-        values, sealed = read_together(self._redis, lambda pipe: pipe.lrange(key, 0, -1).get(record))
-        self._current(identifier, sealed)
-        return self._open_feedback(identifier, values)
-
-    def _open_feedback(self, identifier: str, values: list[bytes]) -> tuple[list[Feedback], int]:
-        entries = []
-        for value in values:
-            with suppress(SealBroken, Invalid):
-                entries.append(review_of(json.loads(self._seal.open(key_of("feedback", identifier), value))))
-        entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
-        return entries, len(values) - len(entries)
-
-    def open_review(self, identifier: str, values: list[bytes]) -> Review:
-        """The last review of a result, of its sealed feedback."""
-        return last_review(*self._open_feedback(identifier, values))
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory (StoreFull)."""

@@ -16,12 +16,11 @@ from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
-from webapp.api.storage.records import Record, review_of
+from webapp.api.storage.records import Record, ReviewEntry, review_entry_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
 from webapp.api.storage.seal import Seal, SealBroken
 from webapp.api.storage.store import PROBE_SECONDS, Store
 from webapp.api.storage.transactions import transact
-from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request
 _CLOCKS_S = 60  # that the clocks of two hosts may differ
@@ -46,7 +45,7 @@ class Verified:
 
     record: Record | None = None
     picture: bytes | None = None
-    feedback: tuple[Feedback, ...] = ()
+    feedback: tuple[ReviewEntry, ...] = ()
     damaged: dict[str, bytes] = field(default_factory=dict)
     sealed_with: frozenset[str] = frozenset()
 
@@ -133,10 +132,16 @@ class StoreCopy(Store):
             for identifier, record, feedback in zip(batch, parts[::2], parts[1::2], strict=True):
                 if record is not None:  # not erased in the meantime
                     contents.add(identifier, record, feedback)
-                    counts.update(results=1, pictures=identifier in pictures, reviews=len(feedback))
+                    reviews = self._number(identifier, feedback)
+                    counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
         with redis_errors():
             memory = self._redis.info("memory")["used_memory"]
         return {**counts, "contents": contents.hexdigest(), "bytes": memory}
+
+    def _number(self, identifier: str, feedback: Sequence[bytes]) -> int:
+        """How many sealed entries are reviews, or damaged."""
+        entries = self.verified(Item(identifier, b"", None, tuple(feedback))).feedback
+        return len(feedback) - sum("withdraws" in each for each in entries)
 
     def _scan(self, kind: str) -> Iterator[bytes]:
         return self._redis.scan_iter(match=key_of(kind, "*"), count=_BATCH)
@@ -158,7 +163,7 @@ class StoreCopy(Store):
         feedback = []
         for number, sealed in enumerate(item.feedback):
             try:
-                feedback.append(review_of(json.loads(self._seal.open(key_of("feedback", item.id), sealed))))
+                feedback.append(review_entry_of(json.loads(self._seal.open(key_of("feedback", item.id), sealed))))
                 keys.add(self._seal.sealed_with(key_of("feedback", item.id), sealed))
             except (SealBroken, Invalid):
                 damaged[f"review-{number}"] = sealed
@@ -168,9 +173,9 @@ class StoreCopy(Store):
         """Add the result of an export, which must be intact; returns what was added.
 
         A result that has expired is not added. A stored result stays as it is, unless it is damaged or has expired. Of
-        a result that is stored, only missing reviews are added; if it differs from the export's, none that are older
-        than it, which are of a result that was erased. `back`: the result, or reviews of it, had been erased. What was
-        sealed with a key that is not one of `own` is sealed anew. Raises ClockWrong.
+        a result that is stored, only missing reviews and withdrawals are added; if it differs from the export's, none
+        that are older than it, which are of a result that was erased. `back`: the result, or reviews of it, had been
+        erased. What was sealed with a key that is not one of `own` is sealed anew. Raises ClockWrong.
         """
         new = self.verified(item)
         if new.record is not None and self._retention.expired(new.record.prediction):
@@ -187,7 +192,7 @@ class StoreCopy(Store):
                 queue_erasure(pipe, item.id, entries_of(stored.record), announced=self._announces)
                 old, stored = Item(item.id, b"", None, ()), Verified()
             done = self._queue(pipe, item, new, old, stored, own)
-            return done + Counter(back=erased and bool(done["added"] or done["reviews"]))
+            return done + Counter(back=erased and bool(done["added"] or done["reviews"] or done["withdrawals"]))
 
         return transact(self._redis, (record, image, feedback, ERASED), queue)
 
@@ -212,19 +217,19 @@ class StoreCopy(Store):
         if same and new.picture is not None and stored.picture is None:
             pipe.set(key_of("image", item.id), new.picture)
         missing = [
-            sealed
+            (sealed, "withdrawals" if "withdraws" in document else "reviews")
             for sealed, document in zip(item.feedback, new.feedback, strict=True)
             if document not in stored.feedback and (same or not _older(document, stored.record))
         ]
-        for sealed in missing:
+        for sealed, _ in missing:
             pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
         if (stored.record is None or missing) and self._announces:
             announce(pipe, item.id)
-        return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
+        return Counter([_outcome(old, stored, new), *(kind for _, kind in missing)])
 
 
-def _older(review: Feedback, record: Record) -> bool:
-    """Whether a review is from before a record, or of an unknown time: then it is of an earlier result."""
+def _older(review: ReviewEntry, record: Record) -> bool:
+    """Whether an entry is from before a record, or of an unknown time: then it is of an earlier result."""
     try:
         return datetime.fromisoformat(review["created"]) < datetime.fromisoformat(record.prediction["created"])
     except (KeyError, TypeError, ValueError):

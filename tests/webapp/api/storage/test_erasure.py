@@ -36,7 +36,7 @@ def complete(store: Store, *records: Record) -> None:
     """Store records with all that a result may have."""
     put(store, *records)
     for each in records:
-        store.add_feedback(each.id, {"label": "unsure", "created": "2026"})
+        store.reviews.add(each.id, {"label": "unsure", "created": "2026"})
         store.cache_heatmap(each.id, b"png")
 
 
@@ -82,7 +82,7 @@ def test_an_erased_result_leaves_nothing_and_the_others_stay(store, redis_server
     assert store.lists.page("time", "all", None, 5).total == 1
     with pytest.raises(Missing, match="was erased"):
         store.get(record(2).id)
-    for read in (store.picture, store.feedback, lambda each: store.add_feedback(each, {"label": "unsure"})):
+    for read in (store.picture, store.reviews.of, lambda each: store.reviews.add(each, {"label": "unsure"})):
         with pytest.raises(Missing):
             read(record(2).id)
     store.cache_heatmap(record(2).id, b"png")  # computed while the result was erased
@@ -112,7 +112,7 @@ def test_an_erased_result_that_is_sent_again_is_new(store):
     store.eraser.erase(record(1).id)
     put(store, record(1))
     assert store.get(record(1).id) == record(1)
-    assert store.feedback(record(1).id) == ([], 0) and store.heatmap(record(1).id) is None
+    assert store.reviews.of(record(1).id) == ([], 0) and store.heatmap(record(1).id) is None
 
 
 def test_a_full_store_is_erased_from(tmp_path):
@@ -191,11 +191,11 @@ def test_a_result_expires_at_once_with_all_its_parts(clock, redis_server):
     assert clock.store.picture(record(1).id) == PICTURE
     assert walk(clock.store, "time", "all", 5) == ["2.png", "1.png"]
     clock.now = MADE + 30 * DAY
-    for read in (clock.store.get, clock.store.picture, clock.store.feedback):
+    for read in (clock.store.get, clock.store.picture, clock.store.reviews.of):
         with pytest.raises(Missing, match="expired: results are kept for 30 days"):
             read(record(1).id)
     with pytest.raises(Missing):
-        clock.store.add_feedback(record(1).id, {"label": "unsure"})
+        clock.store.reviews.add(record(1).id, {"label": "unsure"})
     for order in listing.ORDERS:
         page = clock.store.lists.page(order, "all", None, 5)
         assert ([each.id for each in page.records], page.damaged) == ([record(2).id], [])
@@ -230,7 +230,7 @@ def test_a_picture_that_is_sent_again_after_it_expired_is_a_new_result(clock, re
     again = replace(record(1), prediction=record(1).prediction | {"created": "2026-02-10T00:00:00.000Z"})
     put(clock.store, again)
     assert clock.store.get(again.id) == again
-    assert clock.store.feedback(again.id) == ([], 0) and clock.store.heatmap(again.id) is None
+    assert clock.store.reviews.of(again.id) == ([], 0) and clock.store.heatmap(again.id) is None
     assert redis_server.client().zcard("pneumo:1:index:time:all") == 1
     put(clock.store, record(1))  # the first is returned
     assert clock.store.get(again.id) == again

@@ -57,7 +57,7 @@ def test_every_key_has_the_prefix_and_no_file_name(store, redis_server):
     put(store, record(1), record(2, None))
     store.probe()
     store.cache_heatmap(record(1).id, b"png")
-    store.add_feedback(record(1).id, {"label": "unsure"})
+    store.reviews.add(record(1).id, {"label": "unsure"})
     names = redis_server.client().keys()
     assert len(names) == 3 + 2 * 3 + 3 + 1
     assert all(name.startswith(b"pneumo:1:") and b"png" not in name for name in names)
@@ -107,16 +107,16 @@ def test_a_cursor_works_after_its_entry_was_deleted(store, redis_server):
 def test_feedback_is_sealed_per_entry_and_limited(store, redis_server):
     put(store, record(1))
     for number in range(50):
-        store.add_feedback(record(1).id, {"label": "unsure", "comment": str(number)})
+        store.reviews.add(record(1).id, {"label": "unsure", "comment": str(number)})
     with pytest.raises(FeedbackFull):
-        store.add_feedback(record(1).id, {"label": "unsure"})
+        store.reviews.add(record(1).id, {"label": "unsure"})
     client, key = redis_server.client(), f"pneumo:1:feedback:{record(1).id}"
     client.lset(key, 1, client.lindex(key, 1).replace(b"unsure", b"healed"))
-    entries, damaged = store.feedback(record(1).id)
+    entries, damaged = store.reviews.of(record(1).id)
     assert (len(entries), damaged) == (49, 1)
     assert entries[0]["comment"] == "0"
     with pytest.raises(Missing):
-        store.add_feedback(record(2).id, {"label": "unsure"})
+        store.reviews.add(record(2).id, {"label": "unsure"})
 
 
 def test_a_heatmap_expires_and_a_damaged_one_is_ignored(store, redis_server):

@@ -29,7 +29,7 @@ def test_a_flipped_byte_damages_one_record_and_not_the_list(store, redis_server,
     with pytest.raises(Damaged):
         store.picture(record(2).id)
     with pytest.raises(Damaged):
-        store.add_feedback(record(2).id, {"label": "unsure"})
+        store.reviews.add(record(2).id, {"label": "unsure"})
     page = store.lists.page("time", "all", None, 10)
     assert [each.prediction["file"] for each in page.records] == ["3.png", "1.png"]
     assert page.damaged == [record(2).id]

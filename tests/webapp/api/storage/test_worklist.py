@@ -101,8 +101,8 @@ def test_every_list_is_that_of_a_plain_filter(redis_server, seed):
         store.put(each, None)
     for each in dice.sample(records, 50):
         reviews[each.id] = dice.choice(LABELS)
-        store.add_feedback(each.id, {"label": "unsure", "created": "2026-03-09T00:00:00Z"})
-        store.add_feedback(each.id, {"label": reviews[each.id], "created": "2026-03-10T00:00:00Z"})
+        store.reviews.add(each.id, {"label": "unsure", "created": "2026-03-09T00:00:00Z"})
+        store.reviews.add(each.id, {"label": reviews[each.id], "created": "2026-03-10T00:00:00Z"})
     other = ready(opened(redis_server))  # reads all at once; the first one followed every change
     for _ in range(60):
         order, finding, filters = dice.choice(listing.ORDERS), dice.choice(listing.FILTERS), drawn_filters(dice)
@@ -122,8 +122,8 @@ def test_every_list_is_that_of_a_plain_filter(redis_server, seed):
 
 def test_reviews_and_models_come_with_the_page(store):
     put(store, record(1, 0.9), record(2, 0.1), record(3))
-    store.add_feedback(record(1).id, {"label": "no pneumonia", "created": "2026-03-10T00:00:00Z"})
-    store.add_feedback(record(2).id, {"label": "unsure", "created": "2026-03-10T00:00:00Z"})
+    store.reviews.add(record(1).id, {"label": "no pneumonia", "created": "2026-03-10T00:00:00Z"})
+    store.reviews.add(record(2).id, {"label": "unsure", "created": "2026-03-10T00:00:00Z"})
     page = ready(store).lists.page("time", "all", None, 10)
     assert [each.label for each in page.reviews] == [None, "unsure", "no pneumonia"]
     disagreeing = [each.disagrees(one.prediction) for each, one in zip(page.reviews, page.records, strict=True)]
@@ -136,7 +136,7 @@ def test_what_another_process_adds_reviews_or_removes_is_in_the_next_page(store,
     unread = Filters(review="unread")
     put(store, record(1), record(2), record(3))
     assert other.lists.page("time", "all", None, 10, unread).total == 3
-    store.add_feedback(record(2).id, {"label": "unsure"})
+    store.reviews.add(record(2).id, {"label": "unsure"})
     assert list(walked(other, "time", "all", unread, 10)) == [record(3).id, record(1).id]
     _erase(client, record(3))
     put(store, record(4))
@@ -268,7 +268,7 @@ def test_a_search_finds_what_was_added_repaired_or_removed_since_it_was_last_mad
     for _ in range(2):
         assert found("1.png") == ([record(1)], [record(2).id])
     client.set(key, intact)
-    store.add_feedback(record(2).id, {"label": "unsure"})  # announces the repaired one
+    store.reviews.add(record(2).id, {"label": "unsure"})  # announces the repaired one
     assert (found("1.png"), found("2.png")) == (([record(1)], []), ([record(2)], []))
     put(store, record(21))
     assert found("1.png") == ([record(21), record(1)], [])

@@ -53,7 +53,7 @@ def test_a_list_that_began_while_the_rows_were_read_skips_no_damaged_record(stor
 
 def test_a_damaged_review_is_told_and_in_every_list_of_reviews(store, redis_server):
     put(store, record(1))
-    store.add_feedback(record(1).id, {"label": "pneumonia"})
+    store.reviews.add(record(1).id, {"label": "pneumonia"})
     key, client = f"pneumo:1:feedback:{record(1).id}", redis_server.client()
     client.lset(key, 0, client.lindex(key, 0).replace(b"pneumonia", b"healthy!!"))
     fresh = ready(opened(redis_server))
@@ -116,7 +116,7 @@ def test_a_sealed_review_with_unexpected_content_is_damaged_and_fails_no_list(st
     for filters in (Filters(), Filters(review="disagreement")):
         (review,) = ready(opened(redis_server)).lists.page("time", "all", None, 10, filters).reviews
         assert review.damaged
-    assert store.feedback(record(1).id) == ([], 1)
+    assert store.reviews.of(record(1).id) == ([], 1)
 
 
 def _with_entry(client, number: int, damage: bytes) -> bytes:
@@ -148,7 +148,7 @@ def test_a_review_of_a_result_with_a_damaged_entry_is_in_the_list(store, redis_s
     put(store, record(1), record(2), record(3))
     _with_entry(redis_server.client(), 2, b"x")
     fresh = ready(opened(redis_server))
-    store.add_feedback(record(2).id, {"label": "no pneumonia"})
+    store.reviews.add(record(2).id, {"label": "no pneumonia"})
     assert fresh.lists.page("time", "all", None, 10, Filters(review="disagreement")).records == [record(2)]
     page = fresh.lists.page("time", "all", None, 10, Filters(review="unread"))
     assert (page.records, page.total) == ([record(3), record(1)], 2)

@@ -86,7 +86,7 @@ def test_the_lists_of_a_full_store_are_up_to_date(tmp_path: Path):
         other = ready(opened(server))
         server.client().config_set("maxmemory", server.client().info("memory")["used_memory"] // 2)
         with pytest.raises(StoreFull):
-            store.add_feedback(record(1).id, {"label": "unsure"})
+            store.reviews.add(record(1).id, {"label": "unsure"})
         assert listed(other) == {record(1).id, record(2).id, record(3).id}
         assert store.eraser.erase(record(2).id) == "erased"  # command by command
         assert listed(other) == listed(ready(opened(server))) == {record(1).id, record(3).id}

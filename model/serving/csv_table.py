@@ -1,0 +1,85 @@
+"""A prediction as a line of CSV, for the command line and the web page: a spreadsheet evaluates no cell of it."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from model.serving import words
+from model.serving.prediction import Prediction
+
+COLUMNS = (
+    "file",
+    "finding",
+    "probability",
+    "threshold",
+    "refusal_code",
+    "refusal_reason",
+    "error",
+    "model",
+    "version",
+    "id",
+    "created",
+    "caution_codes",
+    "cautions",
+    "operating_point",
+    "words",
+)
+REVIEW_COLUMNS = ("review", "review_contradicts_model", "review_error")  # of a stored result
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones for the others
+
+
+def line(cells: Iterable[object]) -> str:
+    """One line of CSV (RFC 4180) with its CRLF.
+
+    Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
+    """
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(_escaped(cell) for cell in cells)
+    return out.getvalue()
+
+
+def cells(file: str | None, document: Prediction | None, error: str | None = None) -> list[object]:
+    """The cells of COLUMNS for a file with a prediction, or with an error and nothing else."""
+    if document is None:
+        row: dict[str, object] = {"file": file, "error": error}
+        return [row.get(name) for name in COLUMNS]
+    refusal, point = document["refusal"], document["operating_point"]
+    return [
+        file,
+        document["finding"],
+        document["probability"],
+        document["threshold"],
+        refusal["code"] if refusal is not None else None,
+        refusal["reason"] if refusal is not None else None,
+        error,
+        document["model"]["name"],
+        document["model"]["version"],
+        document["id"],
+        document["created"],
+        " ".join(caution["code"] for caution in document["cautions"]),
+        " ".join(caution["sentence"] for caution in document["cautions"]),
+        point["name"] if point is not None else None,
+        words.finding(document) if document["refusal"] is None else None,
+    ]
+
+
+def damaged_cells(identifier: str, error: str) -> list[object]:
+    """The cells of COLUMNS for a stored result that cannot be read."""
+    row = {"id": identifier, "error": error}
+    return [row.get(name) for name in COLUMNS]
+
+
+def review_cells(label: str | None, contradicts: bool, error: str | None = None) -> list[object]:
+    """The cells of REVIEW_COLUMNS for the review that counts, or why it is not known."""
+    if error is not None or label is None:
+        return [None, None, error]
+    return [label, "yes" if contradicts else "no", None]
+
+
+def _escaped(cell: object) -> object:
+    if cell is None:
+        return ""
+    if not isinstance(cell, str):
+        return cell
+    clean = cell.encode("utf-8", "replace").decode()
+    return f"'{clean}" if clean.lstrip(" ").startswith(_FORMULA) else clean
