@@ -12,6 +12,7 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
 from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
+from webapp.ui.find import finding
 from webapp.ui.metrics import Metrics
 from webapp.ui.settings import UiSettings
 from webapp.ui.transport import Transport
@@ -43,6 +44,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)
+    app.register_blueprint(finding)
     return app
 
 

@@ -221,7 +221,7 @@ def _open_outcome(method: str, path: str) -> str:
     """What the API may have done although its response was lost; empty for a request that only reads."""
     if method == "DELETE":
         return " The result may have been erased: look at it before you try again."
-    if method != "POST":
+    if method != "POST" or path.endswith("/find"):
         return ""
     if path.endswith("/feedback"):
         return " The feedback may have been saved: look at the result before you send it again."
