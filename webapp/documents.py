@@ -42,6 +42,13 @@ class PartlyCreated(TypedDict):
     errors: Annotated[list[FileError], ("minItems", 1)]
 
 
+class SentFile(TypedDict):
+    """A file whose prediction is looked for: the SHA-256 of its content (hexadecimal), and its name as it was sent."""
+
+    sha256: Annotated[str, ("pattern", "^[0-9a-f]{64}$")]
+    file: str
+
+
 class DamagedRecord(TypedDict):
     """A stored record that cannot be shown."""
 

@@ -186,7 +186,7 @@ class Classifier:
         labels = self.bundle.manifest["labels"]
         scored = outcome if isinstance(outcome, Scored) else None
         return {
-            "id": identity(content, file, self.scoring),
+            "id": identity(hashlib.sha256(content).hexdigest(), file, self.scoring),
             "file": file,
             "finding": labels[int(scored.probability >= self.point.threshold)] if scored else None,
             "refusal": None if isinstance(outcome, Scored) else outcome,
@@ -205,11 +205,14 @@ def _size(picture: Picture | None) -> Input | None:
     return picture and {"format": picture.format, "width": picture.width, "height": picture.height}
 
 
-def identity(content: bytes, file: str, scoring: Scoring) -> str:
-    """The id of a prediction, 32 hexadecimal digits: the same for the same file, name, way of scoring and format."""
+def identity(digest: str, file: str, scoring: Scoring) -> str:
+    """The id of a prediction, 32 hexadecimal digits: the same for the same file, name, way of scoring and format.
+
+    digest: SHA-256 of the file, hexadecimal.
+    """
     chosen = [scoring.outside_use] if scoring.outside_use != OUTSIDE_USE[0] else []
     chosen += [] if scoring.other_threshold is None else [repr(scoring.other_threshold)]
-    parts = (str(FORMAT), hashlib.sha256(content).hexdigest(), file, scoring.version, *chosen)
+    parts = (str(FORMAT), digest, file, scoring.version, *chosen)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -81,7 +81,7 @@ class Poster:
     def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture, as the stack has stored it."""
         name = anonymous_name(content, file)
-        stored = self._api.stored(identity(content, name, self._scoring))
+        stored = self._api.stored(identity(hashlib.sha256(content).hexdigest(), name, self._scoring))
         if stored is not None:
             return stored
         with self._lock:

@@ -71,6 +71,7 @@ def page(state: Path, picture: Path) -> None:
             [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in FILES.items()]
         )
         view.get_by_role("button", name="Assess").click()
+        view.get_by_role("link", name="Show the results together").click()
         view.get_by_role("heading", name="Results of this upload").wait_for()
         view.wait_for_load_state("networkidle")
         view.screenshot(path=picture, full_page=True)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from model import bundle
 from tests.browser.conftest import Stack, Watched
-from tests.browser.test_pages import FINDINGS, REFUSED, assess
+from tests.browser.test_pages import FINDINGS, REFUSED, assess, show_together
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_only_x_rays_are_assessed(real_stack: Stack, watched: Watched, data_root
     others += sorted((data_root / "dicom" / "chest").glob("philips_cr_pa_mono1_jpegls*"))  # of an adult, by its header
     page = watched.page
     assess(page, real_stack, [*films, *others])
-    page.wait_for_url("**/results?*")
+    show_together(page)
     articles = page.locator("article")
     expect(articles).to_have_count(len(films) + len(others))
     for film in films:

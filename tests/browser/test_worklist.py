@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from model import phantom
 from tests.browser.conftest import Stack, Watched
-from tests.browser.test_pages import CONTRAST, assess
+from tests.browser.test_pages import CONTRAST, assess, show_together
 
 LONG = "Thorax PA lying, second exposure after repositioning, left lateral 0000123456789.png"
 NAMES = ("ward 1 a.png", "ward 2 b.png", "IM000001", LONG)
@@ -17,13 +17,13 @@ NAMES = ("ward 1 a.png", "ward 2 b.png", "IM000001", LONG)
 def uploaded(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Four results and a refusal; the second one was reviewed against the model."""
     folder = tmp_path_factory.mktemp("films")
-    files = [folder / name for name in (*NAMES, "notes.pdf")]
+    files = [folder / name for name in (*NAMES, "notes.png")]
     for number, file in enumerate(files[:-1]):
         file.write_bytes(phantom.png(200 + number, 512, opacity=number % 2 == 0))
     files[-1].write_bytes(b"%PDF-1.7")
     page = browser.new_page()
     assess(page, stack, files)
-    page.wait_for_url("**/results?*")
+    show_together(page)
     page.get_by_role("link", name="ward 2 b.png").last.click()
     page.get_by_label("pneumonia", exact=True).check()
     page.get_by_role("button", name="Save").click()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model import phantom
 from model.serving.explain import heat_map
-from model.serving.predict import DEFAULTS, Classifier
+from model.serving.predict import DEFAULTS, Classifier, identity
 from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
 
@@ -56,6 +56,10 @@ class Scorer:
         """A finding or a refusal for the bytes of a file; a bad picture never raises."""
         document, picture = self._classifier.examine(content, file, self._check_pool)
         return Scored(document, None if picture is None else make_preview(picture.grey))
+
+    def identity(self, digest: str, file: str) -> str:
+        """The id of the prediction for a file with that SHA-256 (hexadecimal) and name."""
+        return identity(digest, file, self._classifier.scoring)
 
     def heatmap(self, preview: bytes) -> bytes:
         """The stored picture as PNG, with a heat map over it and the legend below."""

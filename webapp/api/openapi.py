@@ -18,6 +18,7 @@ _TYPES = {
     "Caution": Caution,
     "Created": documents.Created,
     "PartlyCreated": documents.PartlyCreated,
+    "SentFile": documents.SentFile,
     "Page": documents.Page,
     "Availability": documents.Availability,
     "Pictures": documents.Pictures,

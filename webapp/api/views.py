@@ -16,7 +16,7 @@ from webapp.api.services import services
 from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
-from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, StoredReview
+from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, SentFile, StoredReview
 from webapp.requests import PROBE_HEADER
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
@@ -95,6 +95,17 @@ def _entry(record: Record, review: Review) -> Entry:
         "review_damaged": review.damaged,
         "disagrees": review.disagrees(record.prediction),
     }
+
+
+@api.post("/predictions/find")
+def find() -> Response:
+    """The stored prediction for a SentFile document, by the current model: an upload whose answer was lost."""
+    try:
+        sent: SentFile = checked(request.get_json(silent=True), SentFile)
+    except Invalid as error:
+        raise Problem(400, "bad-file", 'Send a JSON object with "sha256" and "file".') from error
+    identifier = services().scorer.identity(sent["sha256"], intake.clean_name(sent["file"]))
+    return jsonify(services().store.get(identifier).prediction)
 
 
 @api.get(_PATH)

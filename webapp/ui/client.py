@@ -47,6 +47,13 @@ class ApiClient:
         path = f"/v1/predictions/{identifier}/place"
         return _read(self._transport.request("GET", path, request_id, fields=dict(chosen)), responses.place)
 
+    def find(self, sent: Mapping[str, str], request_id: str) -> Prediction:
+        """The stored prediction for the `sha256` and the name (`file`) of a file that was sent."""
+        headers = {"Content-Type": "application/json"}
+        path = "/v1/predictions/find"
+        answer = self._transport.request("POST", path, request_id, headers=headers, body=json.dumps(sent))
+        return _read(answer, responses.any_prediction)
+
     def show(self, identifier: str, request_id: str) -> Prediction:
         """A stored prediction."""
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}", request_id)

@@ -67,6 +67,11 @@ def prediction(value: object, identifier: str) -> Prediction:
     return document
 
 
+def any_prediction(value: object) -> Prediction:
+    """A prediction whose id was not asked for; raises Invalid."""
+    return checked_prediction(current(value))
+
+
 def upload_result(value: object, sent: int) -> UploadResult:
     """The answer to an upload: all `sent` files are accounted for and scored by one model; raises Invalid."""
     partly = isinstance(value, dict) and "errors" in value

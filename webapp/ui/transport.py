@@ -26,6 +26,7 @@ _CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
 _MAX_PROBES = 4  # readiness probes that wait for the API at the same time
 _THUMBNAILS = 8  # small pictures for which it asks the API at the same time
 _CHUNK = 64 * 1024  # bytes
+_RETRY_AFTER = "5"  # seconds; a restart of the API takes about as long
 _NO_ANSWER = "The assessment service does not answer"
 _TOO_LONG = "The assessment service took too long"
 _SHARED = ContextVar("_SHARED", default=math.inf)  # when the time of a block of requests is over (monotonic seconds)
@@ -178,7 +179,7 @@ class Transport:
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
                 self._mark_failed(url, "unreachable")
                 if not urls:
-                    raise ApiError(502, _NO_ANSWER, "It cannot be reached.") from error
+                    raise ApiError(502, _NO_ANSWER, "It cannot be reached.", _RETRY_AFTER) from error
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
                 detail = f"The API did not respond in time.{_open_outcome(method, path)}"
@@ -221,7 +222,7 @@ def _open_outcome(method: str, path: str) -> str:
     """What the API may have done although its response was lost; empty for a request that only reads."""
     if method == "DELETE":
         return " The result may have been erased: look at it before you try again."
-    if method != "POST":
+    if method != "POST" or path.endswith("/find"):
         return ""
     if path.endswith("/withdrawal"):
         return " The review may have been withdrawn: look at the result before you try again."

@@ -133,8 +133,8 @@ def test_a_bundle_that_states_no_ages_calls_no_age_outside(tiny_bundle: Path, fi
 
 
 def test_the_setting_changes_the_id_of_a_prediction() -> None:
-    default = identity(b"x", "a.png", Scoring("v"))
-    assert default == identity(b"x", "a.png", Scoring("v", "refuse")) != identity(b"x", "a.png", Scoring("v", "score"))
+    default = identity("0", "a.png", Scoring("v"))
+    assert default == identity("0", "a.png", Scoring("v", "refuse")) != identity("0", "a.png", Scoring("v", "score"))
 
 
 @pytest.mark.parametrize("view", ["AP", "PA"])

@@ -1,0 +1,221 @@
+// Show the upload queue: a row for each file, the counts, and what was left out.
+import { counts, hasEnded, hasNoResult, isBusy, kindOf, mayRetry, mustBeChosenAgain, nameOf, ordered } from "./queue.js";
+
+const BADGES = { // class, mark and words of each kind; a finding below the threshold names its operating point
+  selected: ["plain", "+", "Chosen"],
+  queued: ["plain", "…", "In the queue"],
+  sending: ["plain", "↑", "Sending"],
+  waiting: ["plain", "…", "Waiting"],
+  pneumonia: ["pneumonia", "●", "Signs of pneumonia"],
+  "no pneumonia": ["clear", "○", "Below threshold"],
+  refused: ["refused", "△", "Not assessed"],
+  error: ["broken", "✕", "Error: no result"],
+  cancelled: ["broken", "✕", "Cancelled: no result"],
+  unsent: ["broken", "✕", "Not sent: choose it again"],
+  unknown: ["broken", "?", "Not known: the answer was lost"],
+};
+const COUNTED = [
+  ["error", "errors"], ["unknown", "not known"], ["unsent", "not sent"], ["cancelled", "cancelled"],
+  ["pneumonia", "with signs of pneumonia"], ["no pneumonia", "below threshold"], ["refused", "not assessed"],
+  ["sending", "being sent"], ["waiting", "waiting"], ["queued", "in the queue"], ["selected", "chosen"],
+];
+const LINKED = 20; // results on a page of results
+
+function make(tag, className, ...content) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...content);
+  return element;
+}
+
+// A number as the server words it: never equal to the other one by rounding, never a false 0 or 1.
+export function inWords(value, other) {
+  if (value !== other && Math.abs(value - other) < 0.001) { return value.toFixed(6); }
+  if (value >= 0.9995 && value < 1) { return "> 0.999"; }
+  return value > 0 && value < 0.0005 ? "< 0.001" : value.toFixed(3);
+}
+
+// The list in the page. `box`: its section; `act(action, entry)` is called for the buttons of the rows.
+export class View {
+  constructor(box, act) {
+    this.box = box;
+    this.rows = new Map(); // key of an entry -> {row, shown}
+    this.previews = new Map(); // key -> address of the picture in this browser
+    this.list = this.part("queue");
+    this.list.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-act]");
+      if (button) { act(button.dataset.act, Number(button.closest("li").dataset.key)); }
+    });
+  }
+
+  part(name) { return this.box.querySelector(`[data-${name}]`); }
+
+  preview(entry, file) {
+    if (["image/png", "image/jpeg"].includes(file.type)) { this.previews.set(entry.key, URL.createObjectURL(file)); }
+  }
+
+  // Bring the page in line with the queue.
+  show(queue, now) {
+    this.box.hidden = queue.entries.length + queue.leftOut.length === 0;
+    const focus = this.focused();
+    const entries = ordered(queue);
+    const keys = new Set(entries.map((entry) => entry.key));
+    for (const key of this.rows.keys()) { if (!keys.has(key)) { this.drop(key); } }
+    entries.forEach((entry, at) => {
+      const row = this.row(entry, queue, now);
+      if (this.list.children[at] !== row) { this.list.insertBefore(row, this.list.children[at] ?? null); }
+    });
+    this.summary(queue);
+    this.leftOut(queue);
+    this.restore(focus);
+  }
+
+  drop(key) {
+    this.rows.get(key).row.remove();
+    this.rows.delete(key);
+    URL.revokeObjectURL(this.previews.get(key) ?? "");
+    this.previews.delete(key);
+  }
+
+  // The row of an entry, built anew only if what it shows has changed.
+  row(entry, queue, now) {
+    const seconds = Math.max(0, Math.ceil((queue.pausedUntil - now) / 1000));
+    const shown = JSON.stringify([entry.state, entry.reason, entry.held, entry.id, entry.looking, entry.state === "waiting" && seconds]);
+    const known = this.rows.get(entry.key);
+    if (known?.shown === shown) { return known.row; }
+    const row = known?.row ?? make("li", "");
+    row.dataset.key = entry.key;
+    row.dataset.state = kindOf(entry);
+    row.replaceChildren(this.picture(entry), name(entry), state(entry, seconds), buttons(entry));
+    this.rows.set(entry.key, { row, shown });
+    return row;
+  }
+
+  picture(entry) {
+    const address = entry.state === "result" ? `/predictions/${entry.id}/thumbnail.png` : this.previews.get(entry.key);
+    if (!address) { return make("span", "thumbnail"); }
+    const image = make("img", "thumbnail");
+    Object.assign(image, { alt: "", width: 40, height: 40, loading: "lazy", decoding: "async", src: address });
+    image.addEventListener("error", () => {
+      image.replaceWith(entry.state === "result" ? make("span", "thumbnail failed", "not loaded") : make("span", "thumbnail"));
+    });
+    return image;
+  }
+
+  // How far the request of an entry is; it is assessed when all of it was sent.
+  progress(entry) {
+    const row = this.rows.get(entry.key)?.row;
+    const bar = row?.querySelector("progress");
+    if (!bar) { return; }
+    bar.value = entry.progress;
+    if (entry.progress >= 1) {
+      bar.removeAttribute("value");
+      row.querySelector("[data-words]").textContent = "Assessing";
+    }
+  }
+
+  summary(queue) {
+    const { entries } = queue;
+    const started = entries.filter((entry) => entry.state !== "selected");
+    const ended = started.filter((entry) => !isBusy(entry)).length;
+    const bar = this.part("progress");
+    bar.hidden = started.length === 0 || ended === started.length;
+    Object.assign(bar, { max: Math.max(1, started.length), value: ended });
+    const failed = started.filter(hasNoResult).length;
+    const without = failed ? `, ${failed} without a result` : "";
+    this.part("progress-text").textContent =
+      started.length ? `${ended - failed} of ${started.length} done${without}` : `${entries.length} chosen`;
+    const numbers = counts(queue);
+    this.part("counts").replaceChildren(...COUNTED.filter(([kind]) => numbers[kind]).map(([kind, words]) => {
+      const noun = kind === "error" && numbers[kind] === 1 ? "error" : words;
+      return make("li", `tally ${BADGES[kind][0]}`, `${numbers[kind]} ${noun}`);
+    }));
+    this.part("cancel-all").hidden = !entries.some(isBusy);
+    this.part("retry-all").hidden = !entries.some(mayRetry);
+    this.part("clear").hidden = entries.some(isBusy);
+    this.part("no-result").hidden = failed === 0;
+    this.together(queue);
+  }
+
+  // Links to pages that show the results of the upload with their pictures.
+  together(queue) {
+    const ids = hasEnded(queue) ? [...new Set(ordered(queue).map((entry) => entry.id).filter(Boolean))] : [];
+    const links = [];
+    for (let at = 0; at < ids.length; at += LINKED) {
+      const some = ids.slice(at, at + LINKED);
+      const link = make("a", "button", ids.length > LINKED ? `Show results ${at + 1} to ${at + some.length}` : "Show the results together");
+      link.href = `/results?${new URLSearchParams(some.map((id) => ["id", id]))}`;
+      links.push(link);
+    }
+    this.part("together").replaceChildren(...links);
+  }
+
+  leftOut({ leftOut }) {
+    const box = this.part("left-out");
+    box.hidden = leftOut.length === 0;
+    if (box.querySelectorAll("li").length === leftOut.length) { return; }
+    box.querySelector("summary").textContent = `${leftOut.length} left out: not sent`;
+    box.querySelector("ul").replaceChildren(...leftOut.map(({ path, reason }) => make("li", "", make("span", "file", path), `: ${reason}`)));
+  }
+
+  // Rows move and change; the keyboard stays where it was.
+  focused() {
+    const button = document.activeElement;
+    const row = this.list.contains(button) ? button.closest("li") : null;
+    return row && { key: Number(row.dataset.key), act: button.dataset.act };
+  }
+
+  restore(focus) {
+    if (!focus || this.list.contains(document.activeElement)) { return; }
+    const row = this.rows.get(focus.key)?.row;
+    const same = row?.querySelector(`[data-act="${focus.act}"]`) ?? row?.querySelector("a, button");
+    (same ?? this.box.querySelector("h2")).focus({ preventScroll: true });
+  }
+}
+
+function name(entry) {
+  const last = nameOf(entry.path);
+  const folder = entry.path.slice(0, entry.path.length - last.length);
+  const content = [make("span", "quiet", folder), last];
+  if (!entry.id) { return make("span", "file", ...content); }
+  const link = make("a", "file", ...content);
+  link.href = `/predictions/${entry.id}`;
+  return link;
+}
+
+function state(entry, seconds) {
+  const [className, mark, text] = BADGES[kindOf(entry)];
+  const sign = make("span", "", mark);
+  sign.setAttribute("aria-hidden", "true");
+  const words = make("span", "", entry.finding === "no pneumonia" && entry.point ? `Below ${entry.point}` : text);
+  words.dataset.words = "";
+  const box = make("div", "state", make("span", `badge ${className}`, sign, " ", words));
+  if (entry.state === "sending") {
+    const bar = make("progress", "");
+    bar.setAttribute("aria-label", `Sending ${nameOf(entry.path)}`);
+    box.append(bar);
+  }
+  if (entry.state === "result") {
+    box.append(make("span", "number", `P ${inWords(entry.probability, entry.threshold)}`));
+    if (entry.cautions.length) { box.append(make("span", "caution", `! ${entry.cautions.join(", ").replaceAll("_", " ")}`)); }
+  }
+  if (entry.state === "waiting") { box.append(make("span", "words", `Tries again in ${seconds} s.`)); }
+  if (entry.reason) { box.append(make("span", "words", entry.reason)); }
+  if (entry.state !== "unsent" && mustBeChosenAgain(entry)) { box.append(make("span", "words", "To send it, choose it again.")); }
+  return box;
+}
+
+function buttons(entry) {
+  const box = make("div", "buttons");
+  const add = (act, words) => {
+    const button = make("button", "button", words, make("span", "sr", ` ${nameOf(entry.path)}`));
+    Object.assign(button, { type: "button" });
+    button.dataset.act = act;
+    box.append(button);
+  };
+  if (entry.state === "unknown" && entry.digest && !entry.looking) { add("look", "Look again"); }
+  if (mayRetry(entry)) { add("retry", "Try again"); }
+  if (isBusy(entry)) { add("cancel", "Cancel"); }
+  if (!isBusy(entry) && !entry.id) { add("remove", "Remove"); } // of a result it would look like erasing it
+  return box;
+}
