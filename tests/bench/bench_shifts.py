@@ -22,7 +22,7 @@ from tests.bench.real_pictures import folder_and_classifier
 GOAL = 0.10
 CUT = 0.15  # share of width and height
 # Training chooses the epoch on the copies of its seed, an export threshold and calibration on those of the next one.
-COPIES_SEED = 2  # added to the seed of the training
+COPIES_SEED = 2  # added to the seed of the split: copies that no threshold was chosen on
 
 
 def times(factor: float) -> Callable[[Image.Image], Image.Image]:
