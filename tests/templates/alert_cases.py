@@ -285,7 +285,7 @@ SILENT = {
             STATED | {SCORES % "0.0": "0+3x200", SCORES % "0.5": "0+3x200", SCORES % "0.9": "0+4x200"},
             at="180m",
         ),
-        Case("few films", STATED | {SCORES % "0.9": "0x60 60x140"}, at="180m"),
+        Case("few films", STATED | {SCORES % "0.9": "0x60 190x140"}, at="180m"),
         Case("a bundle that does not state its scores", {SCORES % "0.9": "0+9x200"}, at="180m"),
     ],
     "RedisMemoryNearLimit": [

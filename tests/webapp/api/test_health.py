@@ -139,10 +139,12 @@ def test_the_scores_that_a_bundle_states_are_what_drift_is_measured_against(conf
     stated = [line.split() for line in text.splitlines() if line.startswith("pneumo_validation_scores_ratio{")]
     assert len(stated) == 10 and sum(float(share) for _, share in stated) == pytest.approx(1)
     (last,) = (float(share) for name, share in stated if 'bin="0.9"' in name)
-    assert last == pytest.approx(50.5 / 100)
+    assert last == pytest.approx(100.5 / 205)
 
 
-@pytest.mark.parametrize("stated", [None, [], [0] * 10, [1] * 9, [1.5] * 10, [-1] * 10, [True] * 10, "1111111111"])
+@pytest.mark.parametrize(
+    "stated", [None, [], [0] * 10, [50] * 9, [19] * 10, [50.5] * 10, [-50] * 10, [True] * 10, "1111111111"]
+)
 def test_a_bundle_that_does_not_state_its_scores_has_no_figure_of_drift(config, monkeypatch, stated):
     opened = Classifier.open
 
