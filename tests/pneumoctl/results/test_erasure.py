@@ -54,6 +54,13 @@ def test_results_are_erased_and_the_record_of_it_names_them(
     ]
 
 
+def test_without_the_secrets_nothing_is_begun(made: StackWithStore, capsys: pytest.CaptureFixture[str]) -> None:
+    (made.stack.directory / "secrets.json").unlink()
+    document_of(capsys, "results", "erase", ONE, "-y", code=Exit.FAILED)
+    assert made.store.get(ONE) == record(1)
+    assert not list(audit.chain(made.stack).entries())
+
+
 def test_what_is_erased_is_not_left_in_the_file_of_redis(
     made: StackWithStore, server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
