@@ -162,6 +162,12 @@ FIRES = {
             labels=API,
             summary="the clock of app-0 is wrong by 1m 30s, or was set: results may be hidden",
         ),
+        Case(
+            "the clock was set, and one of two workers has started since",
+            {CLOCK: " ".join(["3600", "0"] * 30)},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1h 0m 0s, or was set: results may be hidden",
+        ),
     ],
     "ScoresDrift": [
         Case(
