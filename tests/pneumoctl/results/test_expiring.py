@@ -82,7 +82,7 @@ def test_where_nothing_was_ever_stored_nothing_is_said(made: StackWithStore) -> 
 def test_a_redis_that_hangs_is_given_up_soon(
     made: StackWithStore, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.api.storage.connection._HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("webapp.api.storage.connection.HUNG_SECONDS", 0.5)
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
     try:
