@@ -171,7 +171,7 @@ def bundle_with_scores(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFacto
 
     copy = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("scores") / "bundle"))
     manifest = {key: value for key, value in bundle.load(copy).manifest.items() if key not in ("version", "files")}
-    metrics = {"validation": {"score_bins": [40, 0, 0, 5, 0, 0, 0, 0, 0, 50]}, "test": None}
+    metrics = {"validation": {"score_bins": [80, 0, 0, 20, 0, 0, 0, 0, 0, 100]}, "test": None}
     return bundle.write(copy, {**manifest, "metrics": metrics}).directory
 
 

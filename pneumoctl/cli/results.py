@@ -14,6 +14,7 @@ from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.scoring import stored_results
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import counted
@@ -154,21 +155,27 @@ def erase(
     either. Erasing an erased result again changes nothing else.
 
     Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased.
-    Also if the file of Redis could not be written anew. 1
-    none of them is of a result, or none is known to be erased.
+    Also if the file of Redis could not be written anew. 1 none of them is of a result, or none is known to be erased.
     """
     stack, wanted = invocation.stack, erasure.checked(ids)
+    rewriter = stack.require_secrets().redis_rewriter_password
     what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
     if not yes and not console.ask(f"Erase {what}? This cannot be undone."):
         raise PneumoError(f"cancelled: nothing was erased; it would erase {what}", "answer y, or give --yes")
     with stack.locked("results erase"), audit.recorded(stack, "results erase", {"ids": " ".join(wanted)}) as act:
         with target(*invocation).results() as store:
             act.begin(audit.plan_digest(wanted))
-            done = erasure.erase(store, wanted, stack.require_secrets().redis_rewriter_password)
+            done = erasure.erase(store, wanted, rewriter)
         act.changed = [f"erased {identifier}" for identifier in done.erased]
         if len(done.unknown) == len(wanted):
             raise _unknown(done.unknown)
         act.code = Exit.PARTLY if done.unknown or done.failed or done.still_in_file else Exit.DONE
+    _tell(stack, done)
+    return act.code
+
+
+def _tell(stack: Stack, done: erasure.Erased) -> None:
+    """Tell what became of each id."""
     lists = {"erased": done.erased, "before": done.before, "unknown": done.unknown, "failed": done.failed}
     reasons = {"reason": done.reason and done.reason.message, "still_in_file": done.still_in_file}
     console.result({"stack": stack.name, **lists, **reasons})
@@ -182,9 +189,8 @@ def erase(
     if done.still_in_file:
         console.warn(
             f"the file of Redis on the disk of the store may still hold what is erased: {done.still_in_file}. "
-            "Run: pneumoctl up, then erase the same ids again"
+            "If Redis rejects the login, run: pneumoctl up. Then erase the same ids again"
         )
-    return act.code
 
 
 def _unknown(ids: Sequence[str]) -> PneumoError:

@@ -162,6 +162,12 @@ FIRES = {
             labels=API,
             summary="the clock of app-0 is wrong by 1m 30s, or was set: results may be hidden",
         ),
+        Case(
+            "the clock was set, and one of two workers has started since",
+            {CLOCK: " ".join(["3600", "0"] * 30)},
+            labels=API,
+            summary="the clock of app-0 is wrong by 1h 0m 0s, or was set: results may be hidden",
+        ),
     ],
     "ScoresDrift": [
         Case(
@@ -285,7 +291,7 @@ SILENT = {
             STATED | {SCORES % "0.0": "0+3x200", SCORES % "0.5": "0+3x200", SCORES % "0.9": "0+4x200"},
             at="180m",
         ),
-        Case("few films", STATED | {SCORES % "0.9": "0x60 60x140"}, at="180m"),
+        Case("few films", STATED | {SCORES % "0.9": "0x60 190x140"}, at="180m"),
         Case("a bundle that does not state its scores", {SCORES % "0.9": "0+9x200"}, at="180m"),
     ],
     "RedisMemoryNearLimit": [

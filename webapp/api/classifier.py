@@ -10,6 +10,8 @@ from model.serving.predict import DEFAULTS, Classifier, identity
 from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
 
+_FEWEST = 200  # validation films whose shares are known well enough: see the rules of drift of Prometheus
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -45,12 +47,15 @@ class Scorer:
 
     @property
     def validation_bins(self) -> list[int] | None:
-        """How many validation films scored in each tenth; None if the bundle, which may be older, does not state it."""
+        """How many validation films scored in each tenth.
+
+        None if the bundle, which may be older, does not state it, or if they are too few to compare others with.
+        """
         stated = (self._classifier.bundle.manifest["metrics"].get("validation") or {}).get("score_bins")
         counts = (
             isinstance(stated, list) and len(stated) == 10 and all(type(each) is int and each >= 0 for each in stated)
         )
-        return stated if counts and sum(stated) else None
+        return stated if counts and sum(stated) >= _FEWEST else None
 
     def score(self, content: bytes, file: str) -> Scored:
         """A finding or a refusal for the bytes of a file; a bad picture never raises."""

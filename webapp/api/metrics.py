@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import get_args
 
-from model.serving.prediction import Prediction
+from model.serving.prediction import Prediction, RefusalCode
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
 from webapp.documents import Label
@@ -61,6 +62,18 @@ class Metrics:
         if (finding := prediction["finding"]) is not None:
             says = "unsure" if label == "unsure" else "agrees" if label == finding else "contradicts"
             self._reviews.labels(says, prediction["model"]["version"]).inc()
+
+    def begin(self, version: str) -> None:
+        """Begin the counts of the model that this API serves at 0.
+
+        Prometheus counts by how much a series rises: a series that begins at 1 has not risen.
+        """
+        for name in BINS:
+            self._scores.labels(name, version)
+        for code in get_args(RefusalCode):
+            self._refusals.labels(code, version)
+        for says in ("agrees", "contradicts", "unsure"):
+            self._reviews.labels(says, version)
 
     def expect(self, version: str, bins: Sequence[int]) -> None:
         """State the share of the validation films in each tenth, with which what comes in is compared.

@@ -34,6 +34,7 @@ class Services:
     def open(cls, settings: ApiSettings) -> "Services":
         """Load the model; Redis is connected on first use."""
         scorer, metrics = Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)), Metrics()
+        metrics.begin(scorer.version)
         if (bins := scorer.validation_bins) is not None:
             metrics.expect(scorer.version, bins)
         return cls(

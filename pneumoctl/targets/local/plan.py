@@ -39,8 +39,12 @@ class Prepared:
 
     def lines(self, todo: Sequence[Step]) -> list[str]:
         """Those steps as text."""
+        return self.with_erased(todo, self.erased(todo))
+
+    def with_erased(self, todo: Sequence[Step], erased: Sequence[str]) -> list[str]:
+        """Those steps as text, with what `erased` has said of them."""
         steps = describe(self.plan, lambda step: step in todo)
-        return [*steps, *self.erased(todo)] if todo else ["nothing to do"]
+        return [*steps, *erased] if todo else ["nothing to do"]
 
     def erased(self, todo: Sequence[Step]) -> list[str]:
         """A line on the results that those steps make the API erase; none if it erases nothing."""
@@ -69,17 +73,17 @@ def report(settings: Settings, stack: Stack) -> Report:
     """The steps that `up` would do, and the differences of every file."""
     prepared = prepare(settings, stack)
     todo = prepared.changes()
-    changed = differences(prepared, todo)
+    changed, erased = differences(prepared, todo), prepared.erased(todo)  # the store is read once
     document = {
         "stack": stack.name,
         "target": settings.target,
-        "erased": prepared.erased(todo),
+        "erased": erased,
         "changes": [{"step": step.title, "hosts": list(step.hosts)} for step in todo],
         "differences": changed,
         "usd_per_hour": 0.0,
         "usd_per_month": 0.0,
     }
-    blocks = (*prepared.lines(todo), *changed, "price: nothing, the stack runs on this machine")
+    blocks = (*prepared.with_erased(todo, erased), *changed, "price: nothing, the stack runs on this machine")
     return Report(document, blocks, Exit.CHANGES if todo else Exit.DONE)
 
 

@@ -76,7 +76,9 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
 def _of_clock(document: Mapping[str, Any]) -> Iterator[Fault]:
     if said := api_warnings.of_clock(document["api"]):
         pid = next((service["pid"] for service in document["services"] if service["name"] == "api"), 0)
-        yield Fault("api", said, f"{api_warnings.CLOCK_REMEDY}kill -HUP {pid}")
+        # 0 while it is restarted: that would be a signal to all that runs in the reader's terminal.
+        restart = f"kill -HUP {pid}" if pid else "pneumoctl status says how, once it runs again"
+        yield Fault("api", said, api_warnings.CLOCK_REMEDY + restart)
 
 
 def _not_ready(document: Mapping[str, Any]) -> Fault:

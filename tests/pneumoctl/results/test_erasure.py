@@ -1,6 +1,7 @@
 """`pneumoctl results erase`, on a real store: what is erased, what is said, and with which exit code."""
 
 import os
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import cast
 from unittest.mock import Mock
 
 import pytest
+import redis
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, erasure, import_report, transfer
@@ -18,9 +20,10 @@ from pneumoctl.terminal.console import console
 from tests.pneumoctl.command_documents import document_of
 from tests.pneumoctl.results.conftest import StackWithStore
 from tests.templates.running import until
-from tests.webapp.api.records import put, record
-from tests.webapp.servers import RedisServer
+from tests.webapp.api.records import put, record, settings
+from tests.webapp.servers import PASSWORD, RedisServer
 from webapp.api.storage.errors import Missing
+from webapp.api.storage.rewriting import rewrite
 
 ONE, TWO, NONE = record(1).id, record(2).id, "f" * 32
 WHOLE = {"reason": None, "still_in_file": None}
@@ -52,6 +55,13 @@ def test_results_are_erased_and_the_record_of_it_names_them(
         ("results erase", 0, [f"erased {ONE}"]),
         ("results erase", 0, []),
     ]
+
+
+def test_without_the_secrets_nothing_is_begun(made: StackWithStore, capsys: pytest.CaptureFixture[str]) -> None:
+    (made.stack.directory / "secrets.json").unlink()
+    document_of(capsys, "results", "erase", ONE, "-y", code=Exit.FAILED)
+    assert made.store.get(ONE) == record(1)
+    assert not list(audit.chain(made.stack).entries())
 
 
 def test_what_is_erased_is_not_left_in_the_file_of_redis(
@@ -186,3 +196,26 @@ def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what
 
 BACK = f"1 result that had been erased would come back: {ONE}."
 PICTURE_NAME = f"images/{ONE}.jpg".encode()
+
+
+def test_a_redis_that_is_busy_for_some_seconds_while_it_writes_is_waited_for(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.api.storage.connection._TIMEOUT", 0.2)
+    answers = redis.Redis.info
+    timed_out = 0
+
+    def stopped_until_it_timed_out(client: redis.Redis, section: str) -> object:
+        nonlocal timed_out
+        assert server.process
+        server.process.send_signal(signal.SIGCONT if timed_out else signal.SIGSTOP)
+        try:
+            return answers(client, section)
+        except redis.TimeoutError:
+            timed_out += 1
+            raise
+
+    monkeypatch.setattr(redis.Redis, "info", stopped_until_it_timed_out)
+    rewrite(settings(server.port), PASSWORD, 60)
+    assert timed_out == 1
+    assert answers(server.client(), "persistence")["aof_rewrites"] == 1

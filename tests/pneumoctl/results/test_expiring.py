@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +13,8 @@ from pneumoctl.plan.steps import Step
 from pneumoctl.results import expiring
 from pneumoctl.results.transfer import NothingStored
 from pneumoctl.stack.settings import Settings, erases
+from pneumoctl.targets.aws.configuration.preview import Preview
+from pneumoctl.targets.local import plan
 from tests.pneumoctl.results.conftest import StackWithStore
 from tests.webapp.api.records import put, record
 from tests.webapp.servers import RedisServer
@@ -52,6 +55,23 @@ def test_a_store_that_cannot_be_asked_is_told(made: StackWithStore, server: Redi
     assert line.startswith("results older than 30 days are erased for good; how many is not known: the store on this m")
 
 
+def test_a_preview_on_aws_says_it_in_its_text_and_its_document() -> None:
+    shown = Preview(("step",), ("difference",), {}, {}, ("2 results are erased",))
+    assert shown.lines == ("step", "2 results are erased", "difference")
+    assert shown.document()["erased"] == ["2 results are erased"]
+
+
+def test_a_preview_on_this_machine_reads_the_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = Mock(erased=Mock(return_value=["2 results are erased"]))
+    prepared.with_erased.side_effect = lambda todo, erased: ["step", *erased]
+    monkeypatch.setattr(plan, "prepare", lambda *_: prepared)
+    monkeypatch.setattr(plan, "differences", lambda *_: [])
+    prepared.changes.return_value = []
+    shown = plan.report(MONTH, Mock())
+    assert shown.document["erased"] == ["2 results are erased"] == list(shown.blocks)[1:2]
+    prepared.erased.assert_called_once()
+
+
 def test_where_nothing_was_ever_stored_nothing_is_said(made: StackWithStore) -> None:
     def nothing() -> nullcontext[StackWithStore]:
         raise NothingStored("nothing was ever stored")
@@ -62,7 +82,7 @@ def test_where_nothing_was_ever_stored_nothing_is_said(made: StackWithStore) -> 
 def test_a_redis_that_hangs_is_given_up_soon(
     made: StackWithStore, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.api.storage.connection._HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("webapp.api.storage.connection.HUNG_SECONDS", 0.5)
     assert server.process
     server.process.send_signal(signal.SIGSTOP)
     try:

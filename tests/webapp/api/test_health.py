@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 import threading
+from typing import get_args
 
 import pytest
 
 from model.serving.predict import Classifier
+from model.serving.prediction import RefusalCode
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
 from webapp.api.health import CachedCheck
+from webapp.api.metrics import BINS
 from webapp.requests import PROBE_HEADER
 
 
@@ -110,11 +113,24 @@ def test_metrics_count_probabilities_refusals_and_reviews_by_model(caller, clear
     counted = {line for line in text.splitlines() if line.startswith(("pneumo_scores_t", "pneumo_ref", "pneumo_rev"))}
     bins = [f"{int(each['probability'] * 10) / 10:.1f}" for each in (clear, opaque)]
     assert len(set(bins)) == 2
-    assert {line for line in counted if "_created" not in line} == {
+    assert {line for line in counted if "_created" not in line and not line.endswith(" 0.0")} == {
         *(f'pneumo_scores_total{{bin="{each}",{model}}} 1.0' for each in bins),
         f'pneumo_refusals_total{{code="unreadable",{model}}} 1.0',
         *(f'pneumo_reviews_total{{{model},says="{says}"}} 1.0' for says in ("agrees", "contradicts", "unsure")),
     }
+
+
+def test_what_is_counted_of_the_served_model_begins_at_zero(caller):
+    """Prometheus counts by how much a series rises, so the first film of a tenth would not be counted."""
+    text = caller.client.get("/metrics").get_data(as_text=True)
+    for name, label, values in (
+        ("scores", "bin", BINS),
+        ("refusals", "code", get_args(RefusalCode)),
+        ("reviews", "says", ("agrees", "contradicts", "unsure")),
+    ):
+        lines = [line for line in text.splitlines() if line.startswith(f"pneumo_{name}_total{{")]
+        assert len(lines) == len(values) and all(line.endswith(" 0.0") for line in lines)
+        assert all(any(f'{label}="{value}"' in line for line in lines) for value in values)
 
 
 def test_the_scores_that_a_bundle_states_are_what_drift_is_measured_against(config, bundle_with_scores):
@@ -123,10 +139,12 @@ def test_the_scores_that_a_bundle_states_are_what_drift_is_measured_against(conf
     stated = [line.split() for line in text.splitlines() if line.startswith("pneumo_validation_scores_ratio{")]
     assert len(stated) == 10 and sum(float(share) for _, share in stated) == pytest.approx(1)
     (last,) = (float(share) for name, share in stated if 'bin="0.9"' in name)
-    assert last == pytest.approx(50.5 / 100)
+    assert last == pytest.approx(100.5 / 205)
 
 
-@pytest.mark.parametrize("stated", [None, [], [0] * 10, [1] * 9, [1.5] * 10, [-1] * 10, [True] * 10, "1111111111"])
+@pytest.mark.parametrize(
+    "stated", [None, [], [0] * 10, [50] * 9, [19] * 10, [50.5] * 10, [-50] * 10, [True] * 10, "1111111111"]
+)
 def test_a_bundle_that_does_not_state_its_scores_has_no_figure_of_drift(config, monkeypatch, stated):
     opened = Classifier.open
 

@@ -11,7 +11,7 @@ from webapp.api.storage.errors import StoreUnavailable, reason
 
 _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
-_HUNG_SECONDS = 10.0  # without any answer; a Redis that loads its file says so
+HUNG_SECONDS = 10.0  # without any answer; a Redis that loads its file says so
 
 
 def connect(settings: StoreSettings) -> redis.Redis:
@@ -41,7 +41,7 @@ def wait(client: redis.Redis, seconds: float) -> None:
         except redis.RedisError as error:
             now, hangs = time.monotonic(), isinstance(error, redis.TimeoutError)
             heard = heard if hangs else now
-            transient = isinstance(error, redis.ConnectionError) or (hangs and now < heard + _HUNG_SECONDS)
+            transient = isinstance(error, redis.ConnectionError) or (hangs and now < heard + HUNG_SECONDS)
             if not transient or isinstance(error, redis.AuthenticationError) or now >= deadline:
                 raise StoreUnavailable(reason(error)) from error
         time.sleep(_POLL_SECONDS)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import redis
 
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.connection import connect
+from webapp.api.storage.connection import HUNG_SECONDS, connect
 from webapp.api.storage.errors import StoreUnavailable, redis_errors
 
 USER = "rewriter"
@@ -39,11 +39,17 @@ def rewrite(settings: StoreSettings, password: str, limit_s: float) -> None:
 
 
 def _wait(client: redis.Redis, deadline: float) -> dict[str, object]:
-    """What Redis says of its file once it does not rewrite it."""
+    """What Redis says of its file once it does not rewrite it. On a busy disk it may not answer for some seconds."""
+    heard = time.monotonic()
     while True:
-        said: dict[str, object] = client.info("persistence")
-        if not (said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"]):
-            return said
+        try:
+            said: dict[str, object] = client.info("persistence")
+            heard = time.monotonic()
+            if not (said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"]):
+                return said
+        except redis.TimeoutError:
+            if time.monotonic() >= heard + HUNG_SECONDS:
+                raise
         if time.monotonic() >= deadline:
             raise NotRewritten("Redis still writes its file anew")
         time.sleep(_POLL_S)

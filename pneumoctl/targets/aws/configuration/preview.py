@@ -21,12 +21,14 @@ class Preview:
     """The steps that are pending on the hosts.
 
     steps: the lines of the plan. differences: those of the files that differ. unknown: host -> why it cannot be asked.
+    erased: a line on the results that the API then erases; none if it erases nothing.
     """
 
     steps: tuple[str, ...]
     differences: tuple[str, ...]
     todo: Mapping[str, list[Step]]
     unknown: Mapping[str, str]
+    erased: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[dict[str, str]]:
@@ -44,11 +46,16 @@ class Preview:
     def lines(self) -> tuple[str, ...]:
         """The text for a person."""
         unknown = (f"what would change on {name} is not known: {reason}" for name, reason in self.unknown.items())
-        return (*self.steps, *self.differences, *unknown)
+        return (*self.steps, *self.erased, *self.differences, *unknown)
 
     def document(self) -> dict[str, Any]:
         """The JSON value."""
-        return {"changes": self.changes, "differences": list(self.differences), "unknown": dict(self.unknown)}
+        return {
+            "changes": self.changes,
+            "erased": list(self.erased),
+            "differences": list(self.differences),
+            "unknown": dict(self.unknown),
+        }
 
 
 NOTHING = Preview((), (), {}, {})  # there are no hosts yet
@@ -61,9 +68,9 @@ def preview(settings: Settings, stack: Stack, task: Task) -> Preview:
             ours = desired.available_releases(settings, task.source)
             _, plan, todo = change.planned(settings, stack, hosts, task, ours)
             unknown = {name: error.message for name, error in hosts.unreachable.items()}
-            steps = [] if unknown and not any(todo.values()) else change.description(plan, todo)
-            steps += change.erased(settings, stack, todo)
-            return Preview(tuple(steps), tuple(hosts.differences(todo)), todo, unknown)
+            steps = () if unknown and not any(todo.values()) else change.description(plan, todo)
+            erased = tuple(change.erased(settings, stack, todo))
+            return Preview(tuple(steps), tuple(hosts.differences(todo)), todo, unknown, erased)
     except Unreachable as error:
         return Preview((), (), {}, {str(error.details["host"]): error.message})
     except (NoSecrets, Damaged) as error:

@@ -98,7 +98,7 @@ def planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planning:
 
 def test_a_stack_that_is_as_planned_has_nothing_to_do(planning: Planning) -> None:
     document, code, text = planning()
-    assert code == Exit.DONE and document["hosts"] == {"changes": [], "differences": [], "unknown": {}}
+    assert code == Exit.DONE and document["hosts"] == {"changes": [], "erased": [], "differences": [], "unknown": {}}
     assert "AWS is as planned" in text and "the hosts are in their desired state" in text
 
 
@@ -151,7 +151,7 @@ def test_before_the_first_up_no_host_is_asked(planning: Planning, tmp_path: Path
     new = Change('aws_instance.host["nginx"]', "aws_instance", "create", {}, {})
     document, code, text = planning([new], silent=["nginx"])
     assert document["new_hosts"] == [] and "is new" not in text  # all of them are
-    assert code == Exit.CHANGES and document["hosts"] == {"changes": [], "differences": [], "unknown": {}}
+    assert code == Exit.CHANGES and document["hosts"] == {"changes": [], "erased": [], "differences": [], "unknown": {}}
 
 
 def test_the_example_has_the_steps_that_these_tests_name() -> None:

@@ -78,6 +78,14 @@ GOOD: dict[str, Any] = {
             ],
         ),
         (
+            {"api": AHEAD, "services": [{**API, "pid": 0}]},
+            True,
+            [
+                "api: this host's clock was set by +90 s; next: set the clock of that host and keep it synchronised; "
+                "once it is right, restart the API: pneumoctl status says how"
+            ],
+        ),
+        (
             {"api": NO_SPACE, "page": {}},
             False,
             ["the API is not ready: uploads cannot be stored (the store is full); next: pneumoctl results export PATH"],
