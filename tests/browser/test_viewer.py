@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Stack, Watched
 from tests.browser.test_pages import CONTRAST, FINDINGS
-from tests.browser.viewer_pages import pixel, upload, wait_for_film
+from tests.browser.viewer_pages import nth, pixel, upload, wait_for_film
 
 FILM = ".stage canvas:first-child"
 LAYER = ".stage canvas:nth-child(2)"
@@ -242,8 +242,7 @@ def test_nothing_moves_when_the_film_comes(stack: Stack, browser: Browser, paths
     page.route("**/image.png", lambda route: held.append(route))
     page.goto(stack.ui.url + paths[number], wait_until="domcontentloaded")
     page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
-    (route,) = held
-    route.continue_()
+    nth(page, held, 0).continue_()
     wait_for_film(page)
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     shift = page.evaluate("window.shift")
