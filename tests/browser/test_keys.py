@@ -51,6 +51,8 @@ def test_a_review_says_that_it_was_saved_and_stays_on_the_film(stack: Stack, wat
     page.keyboard.press("3")
     said(page, "Saved: unsure.")
     expect(page.locator("#film")).to_be_focused()
+    film, words = page.locator("[data-film]").bounding_box(), page.locator("[data-said]").bounding_box()
+    assert words["x"] >= film["x"] + film["width"], "the words hide a part of the film"
     expect(page.locator("#feedback")).to_contain_text("unsure")
     expect(page.locator("#feedback")).to_contain_text("12 j2")
     expect(page.get_by_label("Comment")).to_have_value("")

@@ -75,6 +75,11 @@ def test_window_level_and_invert_change_what_is_shown(stack: Stack, watched: Wat
     page.mouse.up(button="right")
     expect(page.locator("[data-value=width]")).to_have_text("155")
     expect(page.locator("[data-value=level]")).to_have_text("158")
+    page.mouse.down(button="right")
+    for part in range(1, 17):
+        page.mouse.move(middle[0] - 100 + part / 4, middle[1] + 30)
+    page.mouse.up(button="right")
+    expect(page.locator("[data-value=width]")).to_have_text("159")  # a fine mouse moves by parts of a pixel
     shoot(page, "viewer-window")
     assert watched.complaints == []
 

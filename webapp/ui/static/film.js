@@ -37,9 +37,9 @@ export function greyTable(width, level, inverted) {
   return table;
 }
 
-// The canvas's pixels with the table applied to the red channel of `stored` (ImageData of a grey picture).
-export function drawGrey(canvas, stored, table) {
-  const shown = new ImageData(stored.width, stored.height);
+// The canvas's pixels with the table applied to the red channel of `stored` (ImageData of a grey picture). `shown` is
+// ImageData of the same size that is overwritten: a drag draws at each frame, and up to 4 MB each time would pile up.
+export function drawGrey(canvas, stored, shown, table) {
   const pixels = new Uint32Array(shown.data.buffer);
   for (let at = 0; at < pixels.length; at += 1) { pixels[at] = table[stored.data[4 * at]]; }
   canvas.getContext("2d").putImageData(shown, 0, 0);

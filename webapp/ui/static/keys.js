@@ -166,7 +166,7 @@ document.addEventListener("click", (event) => {
   if (event.target.closest(".places a[href]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) { leaving = true; }
 });
 window.addEventListener("pageshow", () => { // also after Back, which can show the page as it was left
-  leaving = false;
+  [leaving, saved] = [false, null];
   switched.checked = readSwitch();
 });
 window.addEventListener("storage", () => { switched.checked = readSwitch(); });

@@ -28,6 +28,7 @@ class Viewer {
     }
     this.stage.style.width = `${this.width}px`;
     this.stage.style.height = `${this.height}px`;
+    this.shown = new ImageData(this.width, this.height);
     this.changed = area.querySelector("[data-changed]");
     this.reset();
     area.append(this.stage);
@@ -109,7 +110,7 @@ class Viewer {
   }
 
   draw() {
-    drawGrey(this.canvas, this.stored, greyTable(this.window.width, this.window.level, this.inverted));
+    drawGrey(this.canvas, this.stored, this.shown, greyTable(this.window.width, this.window.level, this.inverted));
     for (const name of ["width", "level"]) {
       this.tools.querySelector(`[data-slider=${name}]`).value = this.window[name];
       this.tools.querySelector(`[data-value=${name}]`).textContent = this.window[name];
