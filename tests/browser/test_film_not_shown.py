@@ -86,6 +86,21 @@ def test_a_browser_that_changes_the_pixels_of_a_canvas_shows_the_plain_picture(
     assert watched.complaints == []
 
 
+def test_a_film_without_room_is_shown_again(stack: Stack, watched: Watched, path: str):
+    page = watched.page
+    page.goto(stack.ui.url + path)
+    wait_for_film(page)
+    width = "document.querySelector('.stage').getBoundingClientRect().width"
+    page.evaluate("document.querySelector('.viewer').hidden = true")
+    expect(page.locator("[data-shown]")).to_have_text("Shown at 1 %.")
+    page.keyboard.press("+")
+    page.evaluate("document.querySelector('.viewer').hidden = false")
+    assert page.evaluate(width) > 10
+    page.keyboard.press("0")
+    assert page.evaluate(width) > 300
+    assert watched.complaints == []
+
+
 def test_the_film_says_that_it_is_not_shown_as_it_is_stored(stack: Stack, watched: Watched, path: str, shoot):
     page = watched.page
     page.goto(stack.ui.url + path)

@@ -68,3 +68,20 @@ def test_no_review_begins_while_another_page_is_loaded(stack: Stack, watched: Wa
     assert labels(stack, page, two[0]) == (["unsure"] if by == "form" else [])
     assert labels(stack, page, two[1]) == []
     assert watched.complaints == []
+
+
+def test_a_key_that_is_held_acts_once(stack: Stack, watched: Watched, two: list[str]):
+    page = watched.page
+    page.goto(stack.ui.url + two[0])
+    ready(page)
+    wait_for_film(page)
+    for _ in range(2):
+        page.keyboard.down("i")
+    expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.up("i")
+    width = "document.querySelector('.stage').getBoundingClientRect().width"
+    fitted = page.evaluate(width)
+    for _ in range(2):
+        page.keyboard.down("+")
+    assert page.evaluate(width) == pytest.approx(1.25**2 * fitted, rel=1e-3)
+    assert watched.complaints == []

@@ -7,6 +7,7 @@ const WHOLE = { width: 256, level: 128 }; // shows each stored value as it is
 const MOST_ENLARGED = 2; // times, until the reader zooms: a small picture is not made to look like a large one
 const LEAST_ZOOM = 0.1;
 const MOST_ZOOM = 32;
+const LEAST_SHOWN = 0.01; // in an area without room: from 0 no zoom leads back
 const STEP = 1.25; // of one press on + or -
 const IN_SIGHT = 40; // CSS pixels of the film that cannot be moved out of sight
 
@@ -57,7 +58,8 @@ class Viewer {
   fit() {
     const { width, height } = this.area.getBoundingClientRect();
     [this.x, this.y, this.fitted] = [0, 0, true];
-    this.zoom = Math.min(width / this.width, height / this.height, MOST_ENLARGED);
+    const whole = Math.min(width / this.width, height / this.height, MOST_ENLARGED);
+    this.zoom = Math.max(whole, LEAST_SHOWN);
     this.place();
   }
 
