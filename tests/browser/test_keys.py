@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import Stack, Watched
-from tests.browser.test_pages import CONTRAST, assess
-from tests.browser.viewer_pages import upload, wait_for_film
-from tests.webapp.servers import TOKEN
+from tests.browser.test_pages import CONTRAST, assess, show_together
+from tests.browser.viewer_pages import labels, nth, ready, said, upload, wait_for_film
 
 LABELS = {"1": "pneumonia", "2": "no pneumonia", "3": "unsure"}
 
@@ -25,24 +24,6 @@ def three(stack: Stack, browser: Browser, tmp_path: Path, request: pytest.Fixtur
     return upload(stack, browser, tmp_path, [(128, 128)] * 3, request.node.name)[::-1]
 
 
-def labels(stack: Stack, page: Page, path: str) -> list[str]:
-    """The reviews of a result, as stored, oldest first."""
-    address = f"{stack.api.url}/v1{path.partition('?')[0]}/feedback"
-    answer = page.request.get(address, headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.ok
-    return [entry["label"] for entry in answer.json()["feedback"]]
-
-
-def ready(page: Page) -> None:
-    """Until the keys work."""
-    expect(page.locator("[data-keys]")).to_be_enabled()
-
-
-def said(page: Page, words: str) -> None:
-    """Until the page has said this."""
-    expect(page.locator("[data-said]")).to_have_text(words)
-
-
 def test_twenty_reviews_by_two_keys_each(stack: Stack, watched: Watched, paths: list[str]):
     page = watched.page
     page.goto(f"{stack.ui.url}{paths[0]}?q=keys")
@@ -50,6 +31,7 @@ def test_twenty_reviews_by_two_keys_each(stack: Stack, watched: Watched, paths: 
         page.wait_for_url(f"**{path}?q=keys")
         expect(page.locator(".where")).to_have_text(f"{number + 1} of 20")
         ready(page)
+        wait_for_film(page)
         page.keyboard.press("21"[number % 2])
         page.keyboard.press("j")
     said(page, "This is the last result in the list.")
@@ -69,6 +51,8 @@ def test_a_review_says_that_it_was_saved_and_stays_on_the_film(stack: Stack, wat
     page.keyboard.press("3")
     said(page, "Saved: unsure.")
     expect(page.locator("#film")).to_be_focused()
+    film, words = page.locator("[data-film]").bounding_box(), page.locator("[data-said]").bounding_box()
+    assert words["x"] >= film["x"] + film["width"], "the words hide a part of the film"
     expect(page.locator("#feedback")).to_contain_text("unsure")
     expect(page.locator("#feedback")).to_contain_text("12 j2")
     expect(page.get_by_label("Comment")).to_have_value("")
@@ -84,6 +68,7 @@ def test_a_key_pressed_twice_saves_one_review(stack: Stack, watched: Watched, th
     page.route("**/feedback", lambda route: held.append(route))
     page.goto(stack.ui.url + three[0])
     ready(page)
+    wait_for_film(page)
     page.keyboard.press("2")
     page.keyboard.press("2")
     page.keyboard.press("1")
@@ -91,14 +76,13 @@ def test_a_key_pressed_twice_saves_one_review(stack: Stack, watched: Watched, th
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
     page.keyboard.press("j")
     assert page.url.endswith(three[0]), "the next film is shown before the review is saved"
-    (route,) = held
-    route.continue_()
+    nth(page, held, 0).continue_()
     page.wait_for_url(f"**{three[1]}*")
     page.go_back()
     ready(page)
+    wait_for_film(page)
     page.keyboard.press("1")
-    page.wait_for_function("() => document.querySelector('[data-said]').textContent.startsWith('Sav')")
-    held[1].continue_()
+    nth(page, held, 1).continue_()
     said(page, "Saved: pneumonia.")
     page.keyboard.press("1")
     said(page, "Already saved: pneumonia.")
@@ -113,6 +97,7 @@ def test_a_review_that_is_not_saved_is_an_error_and_the_film_stays(
     page = watched.page
     page.goto(stack.ui.url + three[0])
     ready(page)
+    wait_for_film(page)
     stack.redis.kill()
     try:
         page.keyboard.press("2")
@@ -208,7 +193,7 @@ def test_without_a_finding_or_a_picture_the_keys_of_the_film_say_so(stack: Stack
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     page = watched.page
     assess(page, stack, [broken])
-    page.wait_for_url("**/results?*")
+    show_together(page)
     page.get_by_role("link", name="broken.png").click()
     ready(page)
     expect(page.locator("[data-film]")).to_contain_text("No picture")

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Stack, Watched
 from tests.browser.test_pages import CONTRAST, FINDINGS
-from tests.browser.viewer_pages import pixel, upload, wait_for_film
+from tests.browser.viewer_pages import nth, pixel, upload, wait_for_film
 
 FILM = ".stage canvas:first-child"
 LAYER = ".stage canvas:nth-child(2)"
@@ -75,6 +75,11 @@ def test_window_level_and_invert_change_what_is_shown(stack: Stack, watched: Wat
     page.mouse.up(button="right")
     expect(page.locator("[data-value=width]")).to_have_text("155")
     expect(page.locator("[data-value=level]")).to_have_text("158")
+    page.mouse.down(button="right")
+    for part in range(1, 17):
+        page.mouse.move(middle[0] - 100 + part / 4, middle[1] + 30)
+    page.mouse.up(button="right")
+    expect(page.locator("[data-value=width]")).to_have_text("159")  # a fine mouse moves by parts of a pixel
     shoot(page, "viewer-window")
     assert watched.complaints == []
 
@@ -242,8 +247,7 @@ def test_nothing_moves_when_the_film_comes(stack: Stack, browser: Browser, paths
     page.route("**/image.png", lambda route: held.append(route))
     page.goto(stack.ui.url + paths[number], wait_until="domcontentloaded")
     page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
-    (route,) = held
-    route.continue_()
+    nth(page, held, 0).continue_()
     wait_for_film(page)
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     shift = page.evaluate("window.shift")

@@ -9,6 +9,8 @@ const dialog = document.getElementById("keys");
 const switched = dialog.querySelector("[data-keys-on]");
 let saving = null; // the review on its way, a promise: whether it was saved
 let saved = null; // the last one that was saved from this page, without a comment
+let abandoned = null; // the comment of which the reader was told that it is not saved
+let leaving = false; // the next page is asked for: a review that starts now may be cut off, or be meant for the next film
 
 function say(words) {
   document.querySelectorAll(".said[role=alert]").forEach((alert) => alert.remove());
@@ -42,7 +44,13 @@ function typing(element) {
 async function goTo(rel) {
   if (saving && !(await saving)) { return; } // the error of the review is shown: it must be seen
   const link = document.querySelector(`.places a[rel=${rel}]`);
-  if (link) {
+  const comment = document.querySelector("#feedback [name=comment]")?.value.trim() ?? "";
+  if (link && comment && comment !== abandoned) {
+    abandoned = comment;
+    say("The comment is not saved. Save it with 1, 2 or 3, or press the key again to leave it.");
+  } else if (link) {
+    leaving = true;
+    say(`Loading the ${rel === "next" ? "next" : "previous"} result`);
     window.location.assign(link.href);
   } else if (document.querySelector(".places .where strong")) {
     say(rel === "next" ? "This is the last result in the list." : "This is the first result in the list.");
@@ -66,13 +74,17 @@ function move(rel) {
 async function post(form, label) {
   const body = new URLSearchParams(new FormData(form));
   body.set("label", label);
+  const comment = form.elements.comment;
   form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
+  if (comment) { comment.readOnly = true; } // what is typed now would be lost, or taken for keys, when the form is replaced
   try {
     const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const reviews = page.getElementById("feedback");
     if (response.ok && response.redirected && reviews) {
+      const writing = comment !== undefined && comment === document.activeElement;
       document.getElementById("feedback").replaceWith(reviews);
+      (writing ? reviews.querySelector("[name=comment]") : document.getElementById("film"))?.focus({ preventScroll: true });
       return null;
     }
     page.querySelectorAll(".mark").forEach((mark) => mark.remove());
@@ -83,12 +95,24 @@ async function post(form, label) {
     return "the server did not respond. The review may have been saved: reload the page to see.";
   } finally {
     form.querySelectorAll("button").forEach((button) => { button.disabled = false; });
+    if (comment) { comment.readOnly = false; }
   }
+}
+
+// Why a key cannot save a review of the film now, or nothing: a film that the reader cannot see is not reviewed by a key.
+function hindrance() {
+  if (leaving) { return "Not saved: another page is being loaded. Press Escape to stay."; }
+  const area = document.querySelector("[data-film]");
+  if (area?.classList.contains("loading")) { return "Not saved: the film is still being loaded."; }
+  if (area?.querySelector(".error")) { return "Not saved: the film is not shown. Use the form to review it all the same."; }
+  return "";
 }
 
 async function review(label) {
   const form = document.querySelector("#feedback [name=label]")?.form;
   if (!form) { return; }
+  const hindered = hindrance();
+  if (hindered) { say(hindered); return; }
   if (saving) { say("The last review is still being saved."); return; }
   const comment = form.elements.comment?.value.trim() ?? "";
   if (saved === label && !comment) { say(`Already saved: ${label}.`); return; }
@@ -96,7 +120,6 @@ async function review(label) {
   saving = post(form, label).then((fault) => {
     if (fault) { fail(fault); } else {
       saved = comment ? null : label;
-      document.getElementById("film")?.focus({ preventScroll: true });
       say(`Saved: ${label}.`);
     }
     return fault === null;
@@ -134,9 +157,19 @@ function act(key) {
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) { return; }
   if (!switched.checked || dialog.open || typing(event.target)) { return; }
-  if (event.repeat && Object.hasOwn(LABELS, event.key)) { return; }
+  if (event.repeat && !"+=-".includes(event.key) && !document.querySelector(".worklist")) { return; } // a held key skips no film
   if (act(event.key)) { event.preventDefault(); }
 });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { leaving = false; } }); // the browser stops
+document.addEventListener("submit", (event) => { if (event.target.method !== "dialog") { leaving = true; } });
+document.addEventListener("click", (event) => {
+  if (event.target.closest(".places a[href]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) { leaving = true; }
+});
+window.addEventListener("pageshow", () => { // also after Back, which can show the page as it was left
+  [leaving, saved] = [false, null];
+  switched.checked = readSwitch();
+});
+window.addEventListener("storage", () => { switched.checked = readSwitch(); });
 window.addEventListener("beforeunload", (event) => { if (saving) { event.preventDefault(); } });
 switched.checked = readSwitch();
 switched.addEventListener("change", keepSwitch);

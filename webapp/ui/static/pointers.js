@@ -8,6 +8,7 @@ const WHEEL = 0.0015; // zoom of one pixel of the wheel, as a power of e
 export function listenToPointers(viewer, film, area) {
   const pointers = new Map(); // those that are down, by id: where they were last
   let windowing = false;
+  let dragged = null; // window and level of the drag, not yet rounded: a fine mouse moves by less than a pixel
   film.tabIndex = 0;
 
   // In CSS pixels from the middle of the film's area.
@@ -30,6 +31,7 @@ export function listenToPointers(viewer, film, area) {
     if (event.button === 1) { return; }
     pointers.set(event.pointerId, from(event));
     windowing = event.button === 2 || event.shiftKey;
+    dragged = { ...viewer.window };
     area.setPointerCapture(event.pointerId);
     film.focus({ preventScroll: true });
     event.preventDefault();
@@ -44,7 +46,8 @@ export function listenToPointers(viewer, film, area) {
     if (before.length === 2) {
       pinch(before, [...pointers.values()]);
     } else if (windowing) {
-      viewer.setWindow(viewer.window.width + x, viewer.window.level + y);
+      dragged = { width: dragged.width + x, level: dragged.level + y };
+      viewer.setWindow(dragged.width, dragged.level);
     } else if (event.pointerType !== "touch" || !viewer.fitted) { // one finger scrolls the page until the film is zoomed
       viewer.move(x, y);
     }

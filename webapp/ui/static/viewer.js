@@ -1,18 +1,20 @@
 // The film of a result: window and level, invert, zoom, pan, and the heat map over it.
 // The page works without this file: it then shows the plain picture.
-import { drawGrey, drawHeatMap, greyTable } from "./film.js";
+import { drawGrey, drawHeatMap, greyTable, isWhole, readsBack } from "./film.js";
 import { listenToPointers } from "./pointers.js";
 
 const WHOLE = { width: 256, level: 128 }; // shows each stored value as it is
 const MOST_ENLARGED = 2; // times, until the reader zooms: a small picture is not made to look like a large one
 const LEAST_ZOOM = 0.1;
 const MOST_ZOOM = 32;
+const LEAST_SHOWN = 0.01; // in an area without room: from 0 no zoom leads back
 const STEP = 1.25; // of one press on + or -
 const IN_SIGHT = 40; // CSS pixels of the film that cannot be moved out of sight
 
 class Viewer {
   constructor(area, tools, image) {
-    [this.area, this.tools, this.image] = [area, tools, image];
+    if (!readsBack()) { throw new Error("the pixels of a canvas are not those that were drawn"); }
+    [this.area, this.tools] = [area, tools];
     [this.width, this.height] = [image.naturalWidth, image.naturalHeight];
     this.stage = document.createElement("div");
     this.stage.className = "stage";
@@ -21,9 +23,14 @@ class Viewer {
     const pen = this.canvas.getContext("2d", { willReadFrequently: true });
     pen.drawImage(image, 0, 0);
     this.stored = pen.getImageData(0, 0, this.width, this.height);
+    if (!isWhole(this.stored)) {
+      image.dispatchEvent(new Event("error"));
+      throw new Error("a part of the picture is missing");
+    }
     this.stage.style.width = `${this.width}px`;
     this.stage.style.height = `${this.height}px`;
-    [this.window, this.inverted] = [{ ...WHOLE }, false];
+    this.shown = new ImageData(this.width, this.height);
+    this.changed = area.querySelector("[data-changed]");
     this.reset();
     area.append(this.stage);
     area.classList.add("ready");
@@ -51,7 +58,8 @@ class Viewer {
   fit() {
     const { width, height } = this.area.getBoundingClientRect();
     [this.x, this.y, this.fitted] = [0, 0, true];
-    this.zoom = Math.min(width / this.width, height / this.height, MOST_ENLARGED);
+    const whole = Math.min(width / this.width, height / this.height, MOST_ENLARGED);
+    this.zoom = Math.max(whole, LEAST_SHOWN);
     this.place();
   }
 
@@ -104,12 +112,15 @@ class Viewer {
   }
 
   draw() {
-    drawGrey(this.canvas, this.stored, greyTable(this.window.width, this.window.level, this.inverted));
+    drawGrey(this.canvas, this.stored, this.shown, greyTable(this.window.width, this.window.level, this.inverted));
     for (const name of ["width", "level"]) {
       this.tools.querySelector(`[data-slider=${name}]`).value = this.window[name];
       this.tools.querySelector(`[data-value=${name}]`).textContent = this.window[name];
     }
     this.tools.querySelector("[data-tool=invert]").setAttribute("aria-pressed", String(this.inverted));
+    const { width, level } = this.window;
+    const windowed = width === WHOLE.width && level === WHOLE.level ? [] : [`Window ${width}, level ${level}.`];
+    this.changed.textContent = [...windowed, ...(this.inverted ? ["Inverted."] : [])].join(" ");
   }
 }
 
@@ -141,7 +152,7 @@ async function fetchHeatMap(address) {
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => null);
-    throw new Error(problem ? `${problem.title}. ${problem.detail}` : `The server answered ${response.status}.`);
+    throw new Error(problem?.title ? `${problem.title}. ${problem.detail}` : `The server answered ${response.status}.`);
   }
   try {
     return await createImageBitmap(await response.blob());
@@ -178,7 +189,9 @@ function prepareHeatMap(viewer, tools, opacity) {
         drawHeatMap(heatMap, viewer.width, viewer.height, drawn, legend);
       } catch (error) {
         drawn.remove();
-        throw new Error("It does not fit the film.", { cause: error });
+        throw error;
+      } finally {
+        heatMap.close();
       }
       layer = drawn;
     } catch (error) {
@@ -196,17 +209,26 @@ function prepareHeatMap(viewer, tools, opacity) {
   opacity.addEventListener("input", show);
 }
 
-// A picture that fails is replaced by an error in page.js; the tools stay disabled.
+// A picture that fails is replaced by an error in page.js; the tools stay disabled. Until the whole picture is there
+// none of it is shown: the lower half of a film that has not come yet would look black.
 async function start() {
   const [area, tools] = [document.querySelector("[data-film]"), document.querySelector("[data-tools]")];
   const image = area?.querySelector("img[data-picture]");
   if (!image || !tools) { return; }
-  try { await image.decode(); } catch { return; }
+  area.classList.add("loading");
+  try {
+    await image.decode();
+  } catch {
+    image.dispatchEvent(new Event("error")); // also where a part of the picture was decoded
+    return;
+  } finally {
+    area.classList.remove("loading");
+  }
   let viewer;
   try {
     viewer = new Viewer(area, tools, image);
-  } catch { // no canvas: the plain picture stays
-    document.querySelector("[data-shown]").textContent = "It cannot be adjusted in this browser.";
+  } catch { // no canvas: the plain picture stays, unless an error has replaced it
+    if (image.isConnected) { document.querySelector("[data-shown]").textContent = "It cannot be adjusted in this browser."; }
     return;
   }
   prepareTools(viewer, tools);
