@@ -100,7 +100,10 @@ def test_a_killed_process_is_an_error_of_its_files_alone(
     assert not psutil.Process().children()
 
 
-def test_a_process_keeps_nothing_that_its_parent_has_open(films: list[str], model: Model, tmp_path: Path) -> None:
+def test_a_process_keeps_nothing_that_its_parent_has_open(
+    films: list[str], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: 4)  # the limit of descriptors was lowered
     scorer, scoring, _ = local_scorer(*model)
     with ResumeFile(tmp_path / "out.jsonl", scoring) as record, WorkerPool(model, scorer, record) as pool:
         assert len(list(pool.score_all(films))) == len(films)
