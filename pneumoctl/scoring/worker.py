@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn, TypedDict
 
 from model.serving.predict import Prepared
@@ -97,7 +98,10 @@ def _detach(requests: int, answers: int) -> None:
     """
     os.dup2(requests, _STDIN)
     os.dup2(answers, _ANSWERS)
-    os.closerange(_ANSWERS + 1, os.sysconf("SC_OPEN_MAX"))
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:  # a limit may have been lowered
+        if descriptor > _ANSWERS:
+            with suppress(OSError):  # that of the listing
+                os.close(descriptor)
     if sys.stderr is not None:
         os.dup2(_STDERR, _STDOUT)
         sys.stdout = sys.stderr = open(_STDERR, "w", buffering=1, closefd=False)  # noqa: SIM115

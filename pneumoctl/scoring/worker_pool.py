@@ -6,13 +6,15 @@ import signal
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from stat import S_ISREG
-from typing import NamedTuple, Self, cast
+from threading import Lock
+from typing import BinaryIO, NamedTuple, Self, cast
 
+from model.serving.prediction import Prediction
 from pneumoctl.scoring import worker
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
@@ -34,6 +36,9 @@ class WorkerPool:
 
     def __init__(self, model: Model, here: Scorer, record: ResumeFile | None) -> None:
         self._model, self._record = model, record
+        # A fork inherits the locks that other threads hold, e.g. of an import: nothing is scored here at that moment.
+        self._forking = Lock()
+        here = partial(_locked, self._forking, here)
         self._here = record.scorer(here) if record else here
         self._idle: SimpleQueue[_Process] = SimpleQueue()
         self._started: list[_Process] = []
@@ -41,7 +46,7 @@ class WorkerPool:
 
     def __enter__(self) -> Self:
         for _ in range(self._model.jobs):
-            self._start()
+            self._idle.put(self._start())
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -55,10 +60,11 @@ class WorkerPool:
         self._batches = in_order(_batches(files), self._score, self._model.jobs)
         return chain.from_iterable(self._batches)
 
-    def _start(self) -> None:
-        process = _Process(self._model)
+    def _start(self) -> "_Process":
+        with self._forking:
+            process = _Process(self._model)
         self._started.append(process)
-        self._idle.put(process)
+        return process
 
     def _score(self, batch: "_Batch") -> list[FileResult]:
         files = batch.files
@@ -68,7 +74,9 @@ class WorkerPool:
         answers = process.ask([(file, self._record.digests(file) if self._record else None) for file in files])
         if answers is None:
             ending = process.end()
-            self._start()
+            with suppress(OSError):  # no memory: the next batch finds the ended process, and tries again
+                process = self._start()
+            self._idle.put(process)
             error = f"the process that scored it and {len(files) - 1} more ended ({ending}); try --jobs 1"
             return [FileResult(file, None, error) for file in files]
         self._idle.put(process)
@@ -88,20 +96,25 @@ class _Process:
     """One worker process."""
 
     def __init__(self, model: Model) -> None:
-        (requests, to_worker), (from_worker, answers) = os.pipe(), os.pipe()
+        requests, self._requests = _pipe()
+        self._answers, answers = _pipe()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, worker.SIGNALS)
         try:
-            self._number = _fork()
-            if self._number == 0:
-                worker.serve(model, requests, answers)
+            with requests, answers:
+                self._number = _fork()
+                if self._number == 0:
+                    worker.serve(model, requests.fileno(), answers.fileno())
+        except OSError:
+            self._requests.close()
+            self._answers.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(requests)
-        os.close(answers)
-        self._requests, self._answers = os.fdopen(to_worker, "wb"), os.fdopen(from_worker, "rb")
 
     def ask(self, requests: list[Request]) -> list[Answer] | None:
         """The answers to a batch of requests; None if the process has ended."""
+        if self._requests.closed:
+            return None
         try:
             self._requests.write(json.dumps(requests).encode() + b"\n")
             self._requests.flush()
@@ -119,14 +132,27 @@ class _Process:
 
     @cached_property
     def _ending(self) -> str:
-        code = os.waitstatus_to_exitcode(os.waitpid(self._number, 0)[1])
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(self._number, 0)[1])
+        except ChildProcessError:  # whoever started the command has it ignore SIGCHLD: the kernel keeps no exit code
+            return "exit code unknown"
         return f"signal {-code}" if code < 0 else f"exit {code}"
+
+
+def _locked(lock: Lock, scorer: Scorer, content: bytes, file: str) -> Prediction:
+    with lock:
+        return scorer(content, file)
+
+
+def _pipe() -> tuple[BinaryIO, BinaryIO]:
+    reader, writer = os.pipe()
+    return os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
 
 
 def _fork() -> int:
     with warnings.catch_warnings():
         # Python 3.12 warns of every other thread. Those of numpy survive a fork; a worker makes a network of its own,
-        # and takes none of the locks that a thread of this pool holds.
+        # and takes none of the locks that a thread of this pool holds: nothing is imported or scored at that moment.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 

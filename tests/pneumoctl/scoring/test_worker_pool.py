@@ -1,10 +1,13 @@
 """Scoring many files in worker processes: the same results in the same order, and no process that stays."""
 
+import errno
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import pytest
 
 from model import phantom
 from pneumoctl.errors import Exit
-from pneumoctl.scoring import worker_pool
+from pneumoctl.scoring import worker, worker_pool
 from pneumoctl.scoring.resume_file import ResumeFile
 from pneumoctl.scoring.score import FileResult, Model, local_scorer, score_all
 from pneumoctl.scoring.worker_pool import WorkerPool
@@ -100,7 +103,78 @@ def test_a_killed_process_is_an_error_of_its_files_alone(
     assert not psutil.Process().children()
 
 
-def test_a_process_keeps_nothing_that_its_parent_has_open(films: list[str], model: Model, tmp_path: Path) -> None:
+def test_a_process_is_replaced_while_a_pipe_is_scored(
+    films: list[str], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork during an import inherits the lock of the module: its own import of that module would never end."""
+    importing = threading.Event()
+    monkeypatch.setattr(sys, "importing", importing.set, raising=False)
+    (tmp_path / "slow_import.py").write_text("import sys, time\nsys.importing()\ntime.sleep(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    scorer, _, _ = local_scorer(*model)
+
+    def score_here(content: bytes, file: str) -> Any:
+        importlib.import_module("slow_import")
+        return scorer(content, file)
+
+    def open_there(*arguments: Any) -> Any:
+        importlib.import_module("slow_import")
+        return local_scorer(*arguments)
+
+    def end(process: worker_pool._Process) -> str:
+        importing.wait()
+        return ended(process)
+
+    ended = worker_pool._Process.end
+    reader, writer = os.pipe()
+    os.write(writer, Path(films[0]).read_bytes())
+    os.close(writer)
+    with WorkerPool(model, score_here, None) as pool:
+        monkeypatch.setattr(worker, "local_scorer", open_there)
+        monkeypatch.setattr(worker_pool._Process, "end", end)
+        for child in psutil.Process().children():
+            child.kill()
+        results = list(pool.score_all([f"/dev/fd/{reader}", *films]))
+    os.close(reader)
+    assert len(results) == 1 + len(films) and results[0].document and results[-1].document
+
+
+def test_a_process_that_cannot_be_replaced_is_an_error_of_each_file(
+    films: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory() -> int:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    scorer, _, _ = local_scorer(*model)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with WorkerPool(model, scorer, None) as pool:
+        monkeypatch.setattr(worker_pool, "_fork", no_memory)
+        for child in psutil.Process().children():
+            child.kill()
+        results = list(pool.score_all(films))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert [result.file for result in results] == films
+    assert all("ended (signal 9)" in str(result.error) for result in results if result.file != films[9])
+
+
+def test_a_command_may_be_started_with_ignored_ends_of_processes(films: list[str], model: Model) -> None:
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        scorer, _, _ = local_scorer(*model)
+        with WorkerPool(model, scorer, None) as pool:
+            psutil.Process().children()[0].kill()
+            results = list(pool.score_all(films))
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+    assert [result.file for result in results] == films
+    assert any("ended (exit code unknown)" in str(result.error) for result in results)
+    assert any(result.document for result in results)
+
+
+def test_a_process_keeps_nothing_that_its_parent_has_open(
+    films: list[str], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: 4)  # the limit of descriptors was lowered
     scorer, scoring, _ = local_scorer(*model)
     with ResumeFile(tmp_path / "out.jsonl", scoring) as record, WorkerPool(model, scorer, record) as pool:
         assert len(list(pool.score_all(films))) == len(films)
