@@ -39,7 +39,7 @@ def line(cells: Iterable[object]) -> str:
 
 
 def cells(file: str | None, document: Prediction | None, error: str | None = None) -> list[object]:
-    """The cells of COLUMNS for a file with a prediction, or with an error and nothing else."""
+    """The cells of COLUMNS for a file with a prediction, or with an error; with both if its report is missing."""
     if document is None:
         row: dict[str, object] = {"file": file, "error": error}
         return [row.get(name) for name in COLUMNS]
