@@ -28,6 +28,10 @@ SCHEME = "99PNEUMOCTL"
 _SERIES_NUMBER = 9900
 _NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UIDS = _NEEDED[1:]
+_EMPTY = (  # may be empty in a report, but must be there
+    *("PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+)
 
 
 class Reports(NamedTuple):
@@ -85,6 +89,9 @@ def encoded(content: bytes, document: Finding) -> bytes:
         lacking += [name for name in _NEEDED if name not in source and name not in lacking]
         if lacking:
             raise PneumoError(f"its header has no {', '.join(lacking)}")
+        for name in _EMPTY:
+            if name not in source:
+                setattr(source, name, None)
         source.decode()  # then its names can be written in UTF-8, whatever their character set is
         source.SpecificCharacterSet = "ISO_IR 192"
         out = BytesIO()

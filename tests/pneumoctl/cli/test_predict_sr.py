@@ -151,6 +151,17 @@ def test_the_name_of_the_patient_stays_as_it_is(predict: Any, folder: Path, char
     assert str(read(file).PatientName) == str(source.PatientName) == name
 
 
+def test_what_a_header_lacks_is_empty_in_the_report(predict: Any, folder: Path) -> None:
+    source = film(folder, "a.dcm")
+    empty = [name for name in structured_report._EMPTY if name in source]
+    for name in empty:
+        del source[name]
+    (folder / "a.dcm").write_bytes(Films.content(source))
+    assert predict(folder, "--sr", "reports") == Exit.DONE
+    (file,) = Path("reports").iterdir()
+    assert len(empty) >= 6 and not any(read(file)[name].value for name in empty)
+
+
 def test_many_films_are_reported_and_a_second_run_replaces_its_reports(predict: Any, folder: Path) -> None:
     for number in range(3):
         film(folder, f"{number}.dcm", number == 1)
