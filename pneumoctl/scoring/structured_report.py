@@ -5,11 +5,13 @@ output is; it never states a disease, nor that there is none. highdicom and pydi
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import NAMESPACE_OID, uuid5
 
 from model.images.dicom import is_dicom, silence_libraries
 from model.serving import words
@@ -128,14 +130,12 @@ def _content(source: Any, document: Finding) -> Any:
     """The content tree, TID 1500."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
-    from pydicom.uid import generate_uid
 
     model = document["model"]
     device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            # The same for all reports by this version of the model.
-            uid=generate_uid(None, [MAKER, model["name"], model["version"]]),
+            uid=_device_uid(model["name"], model["version"]),
             name=model["name"],
             manufacturer_name=MAKER,
             model_name=model["name"],
@@ -148,6 +148,11 @@ def _content(source: Any, document: Finding) -> Any:
         imaging_measurements=[_group(source, document)],
         title=codes.DCM.ImagingMeasurementReport,
     )
+
+
+def _device_uid(*names: str) -> str:
+    """The UID of a model, the same in all reports by this version of it (PS3.5, B.2: a UID derived from a UUID)."""
+    return f"2.25.{uuid5(NAMESPACE_OID, json.dumps([MAKER, *names])).int}"
 
 
 def _group(source: Any, document: Finding) -> Any:

@@ -168,6 +168,10 @@ def test_many_films_are_reported_and_a_second_run_replaces_its_reports(predict: 
     for _ in range(2):
         assert predict(folder, "--sr", "reports", "--jobs", 2, "--resume", "done.jsonl") == Exit.DONE
         assert len(list(Path("reports").iterdir())) == 3
+    reports = [read(file) for file in Path("reports").iterdir()]
+    assert len({each.SOPInstanceUID for each in reports}) == len({each.SeriesInstanceUID for each in reports}) == 3
+    named = [item for each in reports for item in each.ContentSequence if item.ValueType == "UIDREF"]
+    assert len(named) == 3 and len({item.UID for item in named}) == 1 and named[0].UID.is_valid  # the device
 
 
 def test_without_highdicom_the_command_says_how_to_install_it(
