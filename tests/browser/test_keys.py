@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Stack, Watched
-from tests.browser.test_pages import CONTRAST, assess
+from tests.browser.test_pages import CONTRAST, assess, show_together
 from tests.browser.viewer_pages import upload, wait_for_film
 from tests.webapp.servers import TOKEN
 
@@ -208,7 +208,7 @@ def test_without_a_finding_or_a_picture_the_keys_of_the_film_say_so(stack: Stack
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     page = watched.page
     assess(page, stack, [broken])
-    page.wait_for_url("**/results?*")
+    show_together(page)
     page.get_by_role("link", name="broken.png").click()
     ready(page)
     expect(page.locator("[data-film]")).to_contain_text("No picture")

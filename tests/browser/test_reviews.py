@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from model import phantom
 from tests.browser.conftest import Stack
-from tests.browser.test_pages import CONTRAST, assess
+from tests.browser.test_pages import CONTRAST, assess, show_together
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def result(stack: Stack, browser: Browser, tmp_path_factory: pytest.TempPathFact
     film.write_bytes(phantom.png(300, 512, opacity=True))
     page = browser.new_page()
     assess(page, stack, [film])
-    page.wait_for_url("**/results?*")
+    show_together(page)
     page.get_by_role("link", name="film.png").last.click()
     page.wait_for_url("**/predictions/*")
     address = page.url

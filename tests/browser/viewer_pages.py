@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from model import phantom
 from tests.browser.conftest import Stack
-from tests.browser.test_pages import assess
+from tests.browser.test_pages import assess, show_together
 
 
 def upload(stack: Stack, browser: Browser, folder: Path, sizes: list[tuple[int, int]], prefix: str) -> list[str]:
@@ -17,7 +17,7 @@ def upload(stack: Stack, browser: Browser, folder: Path, sizes: list[tuple[int, 
         drawing.resize(size).save(file)
     page = browser.new_page()
     assess(page, stack, files)
-    page.wait_for_url("**/results?*")
+    show_together(page)
     links = page.locator("article a.file")
     expect(links).to_have_count(len(files))
     paths = {link.inner_text(): str(link.get_attribute("href")) for link in links.all()}
