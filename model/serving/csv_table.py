@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 from model.serving import words
@@ -26,12 +27,15 @@ COLUMNS = (
 )
 REVIEW_COLUMNS = ("review", "review_contradicts_model", "review_error")  # of a stored result
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones for the others
+# Where the cell of a spreadsheet begins that separates by semicolons or tabs: it knows no quotes within a cell.
+_INNER_FORMULA = re.compile(r'([;|\t\r\n][\s"]*)(?=[=+\-@＝＋－＠])')  # noqa: RUF001
 
 
 def line(cells: Iterable[object]) -> str:
     """One line of CSV (RFC 4180) with its CRLF.
 
-    Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
+    Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe, also after a semicolon, a tab or
+    a line break, which begins a cell where a spreadsheet does not separate by commas.
     """
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(_escaped(cell) for cell in cells)
@@ -39,7 +43,7 @@ def line(cells: Iterable[object]) -> str:
 
 
 def cells(file: str | None, document: Prediction | None, error: str | None = None) -> list[object]:
-    """The cells of COLUMNS for a file with a prediction, or with an error and nothing else."""
+    """The cells of COLUMNS for a file with a prediction, or with an error; with both if its report is missing."""
     if document is None:
         row: dict[str, object] = {"file": file, "error": error}
         return [row.get(name) for name in COLUMNS]
@@ -81,5 +85,5 @@ def _escaped(cell: object) -> object:
         return ""
     if not isinstance(cell, str):
         return cell
-    clean = cell.encode("utf-8", "replace").decode()
+    clean = _INNER_FORMULA.sub(r"\1'", cell.encode("utf-8", "replace").decode())
     return f"'{clean}" if clean.lstrip(" ").startswith(_FORMULA) else clean

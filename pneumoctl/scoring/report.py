@@ -26,7 +26,7 @@ class ResultTable:
         return self._line("FILE", "FINDING", "PROBABILITY", "THRESHOLD", "NOTE")
 
     def row(self, outcome: FileResult) -> str:
-        """One file's line: a refusal is amber and says "not assessed", an error is red."""
+        """One file's line: a refusal is amber and says "not assessed", an error is red, also that of a report."""
         document = outcome.document
         name = _visible(outcome.file)
         if document is None:
@@ -37,13 +37,10 @@ class ResultTable:
             return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
         note = words.finding(document)
         note += f"; caution: {', '.join(_codes(document))}" if document["cautions"] else ""
-        return self._line(
-            name,
-            document["finding"],
-            words.probability(document["probability"], document["threshold"]),
-            threshold,
-            note,
-        )
+        note += f"; ERROR: {outcome.unreported}" if outcome.unreported else ""
+        probability = words.probability(document["probability"], document["threshold"])
+        line = self._line(name, document["finding"], probability, threshold, note)
+        return self._paint(_RED, line) if outcome.unreported else line
 
     def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
         cells = f"{name:<{self._width}}  {finding:<12}  {probability:>11}  {threshold:>9}  {note}"
@@ -60,7 +57,7 @@ def csv_row(cells: Iterable[object]) -> str:
 
 def csv_cells(outcome: FileResult) -> list[object]:
     """The cells of CSV_COLUMNS for one file."""
-    return csv_table.cells(outcome.file, outcome.document, outcome.error)
+    return csv_table.cells(outcome.file, outcome.document, outcome.error or outcome.unreported)
 
 
 def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
@@ -101,16 +98,17 @@ def _codes(document: Mapping[str, Any]) -> list[str]:
     return [caution["code"] for caution in document.get("cautions", ())]
 
 
-def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
+def exit_code(counts: dict[str, int], fail_on_positive: bool, unreported: int = 0) -> Exit:
     """1 if every file was an error; else 3 on a positive with `fail_on_positive`; else 6 if a file was not scored.
 
-    A positive result takes precedence (3 over 6), because files that were not scored cannot change it.
+    6 also if findings are `unreported`. A positive result takes precedence (3 over 6), because files that were not
+    scored cannot change it.
     """
     if counts["files"] and counts["errors"] == counts["files"]:
         return Exit.FAILED
     if fail_on_positive and counts["pneumonia"]:
         return Exit.CHANGES
-    return Exit.PARTLY if counts["not assessed"] or counts["errors"] else Exit.DONE
+    return Exit.PARTLY if counts["not assessed"] or counts["errors"] or unreported else Exit.DONE
 
 
 def _visible(name: str) -> str:

@@ -33,11 +33,15 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class FileResult:
-    """The outcome of one file: a prediction document or an error message, never both."""
+    """The outcome of one file: a prediction document or an error message, never both.
+
+    unreported: why a finding has no report, though one was asked for; the finding stands.
+    """
 
     file: str
     document: Prediction | None
     error: str | None = None
+    unreported: str | None = None
 
 
 class Model(NamedTuple):

@@ -5,10 +5,13 @@ output is; it never states a disease, nor that there is none. highdicom and pydi
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import NAMESPACE_OID, uuid5
 
 from model.images.dicom import is_dicom, silence_libraries
 from model.serving import words
@@ -27,7 +30,10 @@ SCHEME = "99PNEUMOCTL"
 _SERIES_NUMBER = 9900
 _NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UIDS = _NEEDED[1:]
-_WITHOUT = "leave out --sr to score it"
+_EMPTY = (  # may be empty in a report, but must be there
+    *("PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+)
 
 
 class Reports(NamedTuple):
@@ -37,7 +43,7 @@ class Reports(NamedTuple):
     scoring: Scoring
 
     def written(self, outcomes: Iterable[FileResult]) -> Iterator[FileResult]:
-        """Each outcome, after its report was written if it is a finding; without a report it is an error.
+        """Each outcome, after its report was written if it is a finding; if none could be, it says so and why.
 
         A refused file and an error get no report: there is nothing that the model assessed.
         """
@@ -47,17 +53,17 @@ class Reports(NamedTuple):
                 yield outcome
                 continue
             _, error = attempt(lambda file=outcome.file, found=document: self._write(file, found))  # type: ignore[misc]
-            yield FileResult(outcome.file, None, error) if error else outcome
+            yield replace(outcome, unreported=f"no report was written: {error}") if error else outcome
 
     def _write(self, file: str, document: Finding) -> None:
         if file == STDIN:
-            raise PneumoError(f"no report can be written of standard input: name the file, or {_WITHOUT}")
+            raise PneumoError("standard input cannot be read again: name the file")
         content = read(file)
         if not is_dicom(content):
             kind = (document["input"] or {}).get("format", "such a file")
-            raise PneumoError(f"no report can be written: {kind} has no study to refer to; {_WITHOUT}")
+            raise PneumoError(f"{kind} has no study to refer to")
         if identity(hashlib.sha256(content).hexdigest(), file, self.scoring) != document["id"]:
-            raise PneumoError("no report was written: the file was changed after it was scored")
+            raise PneumoError("the file was changed after it was scored")
         replace_file(self.folder / f"{document['id']}.dcm", encoded(content, document), 0o600)
 
 
@@ -84,7 +90,10 @@ def encoded(content: bytes, document: Finding) -> bytes:
         lacking = [name for name in _UIDS if not source.get(name)]
         lacking += [name for name in _NEEDED if name not in source and name not in lacking]
         if lacking:
-            raise PneumoError(f"no report can be written: its header has no {', '.join(lacking)}; {_WITHOUT}")
+            raise PneumoError(f"its header has no {', '.join(lacking)}")
+        for name in _EMPTY:
+            if name not in source:
+                setattr(source, name, None)
         source.decode()  # then its names can be written in UTF-8, whatever their character set is
         source.SpecificCharacterSet = "ISO_IR 192"
         out = BytesIO()
@@ -93,8 +102,7 @@ def encoded(content: bytes, document: Finding) -> bytes:
     except (PneumoError, MemoryError):
         raise
     except Exception as error:  # their messages may quote the header
-        message = f"no report can be written: its header is not as DICOM asks for; {_WITHOUT}"
-        raise PneumoError(message) from error
+        raise PneumoError("its header is not as DICOM asks for") from error
 
 
 def _report(source: Any, document: Finding) -> Any:
@@ -122,14 +130,12 @@ def _content(source: Any, document: Finding) -> Any:
     """The content tree, TID 1500."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
-    from pydicom.uid import generate_uid
 
     model = document["model"]
     device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            # The same for all reports by this version of the model.
-            uid=generate_uid(None, [MAKER, model["name"], model["version"]]),
+            uid=_device_uid(model["name"], model["version"]),
             name=model["name"],
             manufacturer_name=MAKER,
             model_name=model["name"],
@@ -142,6 +148,11 @@ def _content(source: Any, document: Finding) -> Any:
         imaging_measurements=[_group(source, document)],
         title=codes.DCM.ImagingMeasurementReport,
     )
+
+
+def _device_uid(*names: str) -> str:
+    """The UID of a model, the same in all reports by this version of it (PS3.5, B.2: a UID derived from a UUID)."""
+    return f"2.25.{uuid5(NAMESPACE_OID, json.dumps([MAKER, *names])).int}"
 
 
 def _group(source: Any, document: Finding) -> Any:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from pneumoctl import __version__, installation
 from tests.installs import environments
 from tests.installs.conftest import Make
+from tests.pneumoctl.cli.test_predict_sr import film
 from tests.pneumoctl.cloud import REGION, Cloud
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
@@ -56,6 +58,15 @@ def test_predict(make: Make, tmp_path: Path) -> None:
         "predictions"
     ]
     assert prediction["finding"] is not None and prediction["refusal"] is None
+
+
+def test_report(make: Make, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    film(films, "a.dcm", PatientBirthDate="20230101")  # of an age that the shipped model learned from
+    make("report").run("pneumoctl", "predict", "films", "--sr", "reports", cwd=tmp_path)
+    (written,) = (tmp_path / "reports").iterdir()
+    assert dcmread(written).Modality == "SR"
 
 
 def test_aws_verifies_a_stack_that_local_serves(make: Make, tmp_path: Path) -> None:

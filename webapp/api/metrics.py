@@ -25,7 +25,7 @@ class Metrics:
         self._scores = self.requests.counter("pneumo_scores", "Films by probability, in tenths", "bin", "model")
         self._refusals = self.requests.counter("pneumo_refusals", "Refused files by reason", "code", "model")
         self._reviews = self.requests.counter(
-            "pneumo_reviews", "Reviews by what they say of the model", "says", "model"
+            "pneumo_reviews", "Reviews by what they say of the model, later withdrawn ones too", "says", "model"
         )
         self._erased = self.requests.counter("pneumo_erased", "Results erased, by request or expired", "reason")
         self.store_usage: Usage | None = None  # at the last readiness check; None: it could not be read
@@ -58,7 +58,10 @@ class Metrics:
             self._scores.labels(BINS[min(int(probability * 10), 9)], version).inc()
 
     def reviewed(self, prediction: Prediction, label: Label) -> None:
-        """Count a review of a film that has a finding: whether it "agrees", "contradicts" or is "unsure"."""
+        """Count a review of a film that has a finding: whether it "agrees", "contradicts" or is "unsure".
+
+        It stays counted if it is withdrawn: a counter of Prometheus never falls.
+        """
         if (finding := prediction["finding"]) is not None:
             says = "unsure" if label == "unsure" else "agrees" if label == finding else "contradicts"
             self._reviews.labels(says, prediction["model"]["version"]).inc()

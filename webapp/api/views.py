@@ -186,7 +186,7 @@ def feedback(identifier: str) -> Response:
 
 @api.post(_PATH + "/feedback")
 def add_feedback(identifier: str) -> tuple[Response, int]:
-    """Store a person's feedback, a NewFeedback document; what is sent twice is stored once."""
+    """Store a person's feedback, a NewFeedback document; what is sent twice within two minutes is stored once."""
     try:
         sent: NewFeedback = checked(request.get_json(silent=True), NewFeedback)
     except Invalid as error:
@@ -202,7 +202,7 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
         stored = services().store.reviews.add(identifier, document)
     except FeedbackFull as error:
         raise Problem(409, "feedback-full", str(error)) from error
-    if stored["created"] == document["created"]:  # the same review sent twice in a row is one
+    if stored["created"] == document["created"]:  # not that of a request which was sent twice
         services().metrics.reviewed(prediction, sent["label"])
     return jsonify(stored), HTTPStatus.CREATED
 

@@ -4,6 +4,9 @@ The rules are those of DICOM PS3.3 and PS3.16 that a reader depends on, written 
 standard before it checks anything.
 """
 
+import csv
+import errno
+import io
 import json
 import stat
 import subprocess
@@ -100,21 +103,43 @@ def test_a_finding_is_reported_with_model_numbers_and_reference(
     assert not [text for text in said if text.lower() in ("pneumonia", "no pneumonia", "absent", "normal")]
 
 
-def test_nothing_that_was_not_assessed_gets_a_report(
+def test_a_refused_file_gets_no_report_and_a_finding_without_one_is_not_lost(
     predict: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film(folder, "a-lateral.dcm", ViewPosition="LL")
-    film(folder, "b-no-study.dcm", StudyInstanceUID="")
+    film(folder, "b-no-study.dcm", opacity=True, StudyInstanceUID="")
     (folder / "c.png").write_bytes(phantom.png(101, 256))
     assert predict(folder, "--sr", "reports", "--json") == Exit.PARTLY
     printed = capsys.readouterr()
     told = json.loads(printed.out)
-    assert [each["refusal"]["code"] for each in told["predictions"]] == ["not_a_chest"]
+    assert [(each["refusal"] or {}).get("code") for each in told["predictions"]] == ["not_a_chest", None, None]
+    assert [each["finding"] for each in told["predictions"]] == [None, "pneumonia", "no pneumonia"]
     assert [each["message"] for each in told["errors"]] == [
-        "no report can be written: its header has no StudyInstanceUID; leave out --sr to score it",
-        "no report can be written: PNG has no study to refer to; leave out --sr to score it",
+        "no report was written: its header has no StudyInstanceUID",
+        "no report was written: PNG has no study to refer to",
     ]
+    assert "2 findings without the report of --sr" in printed.err
     assert list(Path("reports").iterdir()) == [] and "Secret" not in printed.out + printed.err
+    assert predict(folder, "--sr", "reports", "--fail-on-positive", "--csv") == Exit.CHANGES
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
+    assert [row["finding"] for row in found] == ["", "pneumonia", "no pneumonia"]
+    assert [row["error"].startswith("no report was written: ") for row in found] == [False, True, True]
+    predict(folder, "--sr", "reports")
+    assert "ERROR: no report was written: its header has no StudyInstanceUID" in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_costs_no_finding(
+    predict: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    film(folder, "a.dcm", opacity=True)
+    monkeypatch.setattr(structured_report, "replace_file", full)
+    assert predict(folder, "--sr", "reports", "--json") == Exit.PARTLY
+    told = json.loads(capsys.readouterr().out)
+    assert [each["finding"] for each in told["predictions"]] == ["pneumonia"]
+    assert "No space left on device" in told["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("character_set", ["ISO_IR 100", "ISO_IR 192", ["", "ISO 2022 IR 87"]])
@@ -126,12 +151,27 @@ def test_the_name_of_the_patient_stays_as_it_is(predict: Any, folder: Path, char
     assert str(read(file).PatientName) == str(source.PatientName) == name
 
 
+def test_what_a_header_lacks_is_empty_in_the_report(predict: Any, folder: Path) -> None:
+    source = film(folder, "a.dcm")
+    empty = [name for name in structured_report._EMPTY if name in source]
+    for name in empty:
+        del source[name]
+    (folder / "a.dcm").write_bytes(Films.content(source))
+    assert predict(folder, "--sr", "reports") == Exit.DONE
+    (file,) = Path("reports").iterdir()
+    assert len(empty) >= 6 and not any(read(file)[name].value for name in empty)
+
+
 def test_many_films_are_reported_and_a_second_run_replaces_its_reports(predict: Any, folder: Path) -> None:
     for number in range(3):
         film(folder, f"{number}.dcm", number == 1)
     for _ in range(2):
         assert predict(folder, "--sr", "reports", "--jobs", 2, "--resume", "done.jsonl") == Exit.DONE
         assert len(list(Path("reports").iterdir())) == 3
+    reports = [read(file) for file in Path("reports").iterdir()]
+    assert len({each.SOPInstanceUID for each in reports}) == len({each.SeriesInstanceUID for each in reports}) == 3
+    named = [item for each in reports for item in each.ContentSequence if item.ValueType == "UIDREF"]
+    assert len(named) == 3 and len({item.UID for item in named}) == 1 and named[0].UID.is_valid  # the device
 
 
 def test_without_highdicom_the_command_says_how_to_install_it(

@@ -123,7 +123,16 @@ def test_csv_has_a_cell_for_each_column() -> None:
 def test_csv_cells_cannot_run_as_formulas(name: str) -> None:
     line = report.csv_row(report.csv_cells(scored(name, "pneumonia", 0.9)))
     (row,) = csv.reader(io.StringIO(line, newline=""))
-    assert row[0] == f"'{name}"
+    assert row[0].startswith("'") and row[0].replace("'", "") == name.replace("'", "")
+
+
+@pytest.mark.parametrize("name", ["a;=1+1", 'a;"=1+1"', "a; +1", "a\t@1", "a\n=1", "a\n;-1", "a;;=1"])
+@pytest.mark.parametrize("separator", ";\t")
+def test_csv_cells_cannot_run_where_spreadsheets_separate_by_others_than_commas(name: str, separator: str) -> None:
+    line = report.csv_row(report.csv_cells(scored(name, "pneumonia", 0.9)))
+    rows = list(csv.reader(io.StringIO(line, newline=""), delimiter=separator))
+    cells = [cell.lstrip(' "') for row in rows for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
 
 
 def test_csv_takes_names_that_are_no_unicode() -> None:

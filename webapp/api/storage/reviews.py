@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 import redis
 
@@ -17,6 +18,8 @@ from webapp.api.storage.transactions import read_together, transact
 from webapp.documents import Feedback, StoredReview, Withdrawal
 
 _MAX_REVIEWS = 50  # of a prediction, also withdrawn and damaged ones; each has at most one withdrawal
+# Within this time the same review is the same request, sent again; later it is that of a second reader.
+_SENT_AGAIN = timedelta(minutes=2)
 
 
 class Reviews:
@@ -31,14 +34,14 @@ class Reviews:
     def add(self, identifier: str, document: StoredReview) -> Feedback:
         """Add a review; raises Missing, Damaged or FeedbackFull.
 
-        If the review that counts has the same label and comment, nothing is added and that one is returned: it was
-        sent twice.
+        If the review that counts has the same label and comment and is at most two minutes old, nothing is added and
+        that one is returned: it was sent twice.
         """
 
         def queue(pipe: redis.client.Pipeline) -> Feedback:
             entries, damaged = self._read(pipe, identifier)
             reviews = with_withdrawals(entries)
-            if (same := counting(reviews)) is not None and _content(same) == _content(document):
+            if (same := counting(reviews)) is not None and _sent_again(document, same):
                 return same
             if len(reviews) + damaged >= _MAX_REVIEWS:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_REVIEWS} feedback entries.")
@@ -121,6 +124,14 @@ def _withdrawals(entries: Sequence[ReviewEntry]) -> dict[str, str]:
     """The time of the first withdrawal by the id of the review; a later one changes nothing."""
     found: list[Withdrawal] = [each for each in entries if "withdraws" in each]
     return {each["withdraws"]: each["created"] for each in reversed(found)}
+
+
+def _sent_again(review: StoredReview, before: StoredReview) -> bool:
+    try:
+        between = datetime.fromisoformat(review["created"]) - datetime.fromisoformat(before["created"])
+    except (KeyError, TypeError, ValueError):  # of an unknown time
+        return False
+    return _content(review) == _content(before) and abs(between) <= _SENT_AGAIN
 
 
 def _content(review: StoredReview) -> tuple[str, str]:

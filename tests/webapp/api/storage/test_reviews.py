@@ -70,6 +70,14 @@ def test_the_same_review_twice_in_a_row_is_stored_once_also_at_the_same_time(sto
     assert len(store.reviews.of(ID)[0]) == 3
 
 
+def test_a_second_reader_who_agrees_still_counts_when_the_first_one_withdraws(store):
+    first = store.reviews.add(ID, review("no pneumonia"))
+    second = store.reviews.add(ID, {**review("no pneumonia"), "created": "2026-01-02T00:02:01.000000Z"})
+    assert second["id"] != first["id"]
+    store.reviews.withdraw(ID, first["id"], LATER)
+    assert listed(store) == (1, "no pneumonia")
+
+
 def test_what_was_withdrawn_can_be_said_again(store):
     first = store.reviews.add(ID, review("unsure"))
     store.reviews.withdraw(ID, first["id"], LATER)
