@@ -390,7 +390,9 @@ def test_the_same_file_is_not_listed_twice(stack: Stack, watched: Watched, folde
     page.goto(stack.ui.url)
     for _ in range(2):
         page.get_by_label("Chest X-rays").set_input_files(folder / "film 00.png")
-    expect(page.locator("[data-left-out] li")).to_have_text("film 00.png: already in the list")
+    expect(page.locator("[data-left-out] li")).to_have_text(
+        "film 00.png: a file of this name, size and time is already in the list"
+    )
     expect(page.locator(ROWS)).to_have_count(1)
 
 

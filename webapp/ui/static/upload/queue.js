@@ -29,28 +29,23 @@ export const mustBeChosenAgain = (entry) => hasNoResult(entry) && !entry.held;
 export const nameOf = (path) => path.slice(path.lastIndexOf("/") + 1);
 
 // Add files, each {path, file}; returns pairs of an entry and its file. A file that was lost by a reload gets its own
-// entry back. One that is in the list already is left out, and listed as such.
+// entry back, by its whole path: films of different folders often share name, size and time. One that is in the list
+// already is left out, and listed as such.
 export function add(queue, chosen) {
-  const identity = (path, size, modified) => `${nameOf(path)}/${size}/${modified}`;
-  const known = new Map();
-  const remember = (entry) => {
-    const name = identity(entry.path, entry.size, entry.modified);
-    known.set(name, [...(known.get(name) ?? []), entry]);
-  };
-  queue.entries.forEach(remember);
+  const identity = (path, size, modified) => JSON.stringify([path, size, modified]);
+  const known = new Map(queue.entries.map((entry) => [identity(entry.path, entry.size, entry.modified), entry]));
   const added = [];
   for (const { path, file } of chosen) {
-    const same = known.get(identity(path, file.size, file.lastModified)) ?? [];
-    const lost = same.filter(mustBeChosenAgain);
-    let entry = lost.find((each) => each.path === path) ?? lost[0];
-    if (!entry && same.some((each) => each.path === path)) {
-      queue.leftOut.push({ path, reason: "already in the list" });
+    const name = identity(path, file.size, file.lastModified);
+    let entry = known.get(name);
+    if (entry && !mustBeChosenAgain(entry)) {
+      queue.leftOut.push({ path, reason: "a file of this name, size and time is already in the list" });
       continue;
     }
     if (!entry) {
       entry = { key: ++queue.last, path, size: file.size, modified: file.lastModified };
       queue.entries.push(entry);
-      remember(entry);
+      known.set(name, entry);
     }
     entry.held = true;
     become(entry, "selected");
