@@ -137,6 +137,11 @@ def expect_the_whole_folder(page: Page, stack: Stack, folder: Path) -> None:
     links = page.locator(f"{ROWS} a.file").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
     assert len(links) == len(found) - 1  # all but the one that is too large
     assert len(set(links)) == len(links) - 1  # the same file of the same name in two folders is one result
+    same = page.locator(ROWS).filter(has_text="The same file and result as")
+    expect(same).to_have_count(1)
+    expect(same).to_contain_text(
+        re.compile("ward/a/film 00.png.*ward/film 00.png|ward/film 00.png.*ward/a/film 00.png")
+    )
     stored = stored_names(stack, page)
     assert stored == sorted({path.rpartition("/")[2] for path in found} - {"large.dcm"})
 
@@ -333,6 +338,7 @@ def test_one_or_all_are_cancelled_and_removed(stack: Stack, watched: Watched, fo
     expect(page.locator(f"{ROWS}[data-state=sending]")).to_have_count(2)
     page.get_by_role("button", name="Cancel all").click()
     expect_the_end(page)
+    expect(page.get_by_role("heading", name="This upload")).to_be_focused()  # the button is gone
     found = states(page)
     assert set(found) == sent_paths(folder)
     assert set(found.values()) == {"cancelled", "refused"}
