@@ -107,7 +107,7 @@ export function settle(queue, entry, answer, now) {
   become(entry, "error", answer.reason);
   if (tooLong || queue.stalled > MAX_WAITS) { // nothing was accepted meanwhile: the others would wait in vain
     queue.entries.filter((each) => ["queued", "waiting"].includes(each.state)).forEach((each) => {
-      become(each, "error", `Not assessed. ${answer.reason}`);
+      become(each, "error", `${each.posted ? "It may have been assessed." : "Not assessed."} ${answer.reason}`);
     });
   }
 }
@@ -122,7 +122,7 @@ export function finish(entry, { document, error }) {
   } else if (typeof refusal?.reason === "string" && finding === null) {
     become(entry, "refused", refusal.reason);
     entry.id = id;
-  } else if (refusal === null && ["pneumonia", "no pneumonia"].includes(finding) && Number.isFinite(probability)) {
+  } else if (refusal === null && isFinding(document) && document.cautions.every((each) => typeof each?.code === "string")) {
     become(entry, "result");
     const cautions = document.cautions.map((each) => each.code);
     Object.assign(entry, { id, finding, probability, threshold, cautions, point: document.operating_point?.name });
@@ -131,7 +131,13 @@ export function finish(entry, { document, error }) {
   }
 }
 
-export const isIdentifier = (text) => /^[0-9a-f]{32}$/.test(text);
+// Whether a document or an entry has a finding that its probability bears out, and cautions.
+function isFinding({ finding, probability, threshold, cautions }) {
+  if (![probability, threshold].every((each) => Number.isFinite(each) && each >= 0 && each <= 1)) { return false; }
+  return finding === (probability >= threshold ? "pneumonia" : "no pneumonia") && Array.isArray(cautions);
+}
+
+const isIdentifier = (text) => typeof text === "string" && /^[0-9a-f]{32}$/.test(text);
 
 // Stop an entry that waits or is sent. `posted`: the server may have assessed it.
 export function cancel(entry) {
@@ -181,9 +187,25 @@ export function secondsToWait(header, now) {
   return Number.isNaN(date) ? DEFAULT_WAIT_S : Math.max(1, Math.ceil((date - now) / 1000));
 }
 
+// Whether what was kept is a list that can be shown: it may be of another version of the page, or was changed.
+export function isList(found) {
+  if (!Array.isArray(found?.entries) || !Array.isArray(found.leftOut)) { return false; }
+  const keys = new Set(found.entries.map((entry) => entry?.key));
+  return keys.size === found.entries.length && found.entries.every(isEntry) && found.leftOut.every(isLeftOut);
+}
+
+const isText = (value) => typeof value === "string";
+const isLeftOut = (each) => isText(each?.path) && isText(each.reason);
+
+function isEntry(entry) {
+  if (!Number.isSafeInteger(entry?.key) || !isText(entry.path) || !isText(entry.reason)) { return false; }
+  if (entry.state === "result") { return isIdentifier(entry.id) && isFinding(entry) && entry.cautions.every(isText); }
+  return [...BUSY, ...NO_RESULT, "selected", "refused"].includes(entry.state) && (entry.id === undefined || isIdentifier(entry.id));
+}
+
 // The queue of a page that is loaded again, from the entries of the page before: no file is there any more.
 export function restored(limit, { entries, leftOut }) {
-  const queue = { ...create(limit), entries, leftOut, last: Math.max(0, ...entries.map((entry) => entry.key)) };
+  const queue = { ...create(limit), entries, leftOut, last: entries.reduce((last, { key }) => Math.max(last, key), 0) };
   for (const entry of entries) {
     const posted = entry.posted;
     entry.held = false;
