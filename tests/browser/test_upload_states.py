@@ -139,3 +139,14 @@ def test_a_lost_answer_is_found_whatever_the_name(stack: Stack, watched: Watched
     stored, found = run(stack, watched, script, {"name": name, "content": [*phantom.png(1, 192)]})
     assert stored is not None
     assert found == stored
+
+
+def test_retry_after_is_a_number_or_a_date(stack: Stack, watched: Watched):
+    watched.page.goto(stack.ui.url)
+    now = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
+    headers = ["7", "0", "Tue, 14 Nov 2023 22:13:50 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", None]
+    script = """async ([headers, now]) => {
+        const { secondsToWait } = await import("/static/upload/queue.js");
+        return headers.map((header) => secondsToWait(header, now));
+    }"""
+    assert watched.page.evaluate(script, [headers, now]) == [7, 1, 30, 1, 5, 5]
