@@ -7,6 +7,7 @@ from model.serving.prediction import DateTime, Identifier, OutsideUse, Predictio
 Label = Literal["pneumonia", "no pneumonia", "unsure"]
 LABELS: tuple[Label, ...] = get_args(Label)
 MAX_COMMENT = 500  # characters
+MAX_SENT_NAME = 4096  # characters: more than a file system allows
 _Count = Annotated[int, ("minimum", 0)]
 
 
@@ -46,7 +47,7 @@ class SentFile(TypedDict):
     """A file whose prediction is looked for: the SHA-256 of its content (hexadecimal), and its name as it was sent."""
 
     sha256: Annotated[str, ("pattern", "^[0-9a-f]{64}$")]
-    file: str
+    file: Annotated[str, ("maxLength", MAX_SENT_NAME)]
 
 
 class DamagedRecord(TypedDict):

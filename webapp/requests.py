@@ -47,6 +47,14 @@ def _begin() -> None:
     g.start = time.perf_counter()
 
 
+def json_body() -> object:
+    """The JSON value in the body of the current request; None if there is none, which no document's type allows."""
+    try:
+        return request.get_json(silent=True)
+    except RecursionError:  # too deeply nested
+        return None
+
+
 def request_id() -> str:
     """The id of the current request."""
     return str(g.get("request_id", "none"))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.browser.upload_folder import make_folder
 from tests.webapp.servers import Gunicorn, RedisServer, api_environment, ui_environment
 
 # Playwright's own list, which this one replaces, and two popups of the address bar: each new window starts a process
@@ -30,6 +31,8 @@ _QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+
+expect.set_options(timeout=30_000)  # milliseconds until a condition must hold, on a busy machine with two cores
 
 
 @dataclass
@@ -123,3 +126,16 @@ def shoot():
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     return save
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films and other files in nested folders, to send."""
+    return make_folder(tmp_path_factory.mktemp("upload"))
+
+
+@pytest.fixture
+def emptied(stack: Stack) -> Iterator[None]:
+    """No result of another test."""
+    yield
+    stack.redis.client().flushall()

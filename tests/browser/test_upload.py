@@ -1,144 +1,31 @@
-"""The upload queue in a real browser: many files, damaged ones, a store that goes away, a reload, cancelling."""
+"""The upload queue in a real browser: many files, damaged ones, refusals, errors, cancelling."""
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from model import phantom
 from tests.browser.conftest import Stack, Watched
 from tests.browser.test_pages import CONTRAST, FINDINGS
+from tests.browser.upload_folder import FILMS, sent_paths
+from tests.browser.upload_pages import (
+    ROWS,
+    Gate,
+    choose,
+    drop,
+    expect_the_end,
+    expect_the_whole_folder,
+    states,
+)
 
-ROWS = "[data-queue] li"
+pytestmark = pytest.mark.usefixtures("emptied")
 FINAL = ("pneumonia", "no pneumonia", "refused", "error", "cancelled", "unsent", "unknown")
-FILMS = 24
 LEFT_OUT = {
     "ward/.DS_Store": "hidden",
     "ward/list.txt": "no picture by its name or its first bytes",
     "ward/empty/": "an",
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nested folders: films, one under two names, one of the same name elsewhere, damaged and large files, no films."""
-    ward = tmp_path_factory.mktemp("upload") / "ward"
-    (ward / "a" / "deep").mkdir(parents=True)
-    (ward / "empty").mkdir()
-    for number in range(FILMS):
-        below = ward / ("a", "a/deep")[number % 2]
-        (below / f"film {number:02}.png").write_bytes(phantom.png(300 + number, 192, opacity=number % 2 == 0))
-    whole = (ward / "a" / "film 00.png").read_bytes()
-    (ward / "a" / "copy.png").write_bytes(whole)
-    (ward / "film 00.png").write_bytes(whole)
-    for number in range(10):
-        (ward / f"damaged {number}.png").write_bytes(whole[: 1000 + 100 * number])
-    (ward / "text.png").write_text("no picture")
-    (ward / "nothing.png").write_bytes(b"")
-    (ward / "large.dcm").write_bytes(b"x" * 26 * 1024 * 1024)
-    (ward / "no suffix").write_bytes(phantom.png(350, 192, opacity=True))
-    for name in (".DS_Store", "list.txt"):
-        (ward / name).write_bytes(b"x")
-    return ward
-
-
-@pytest.fixture(autouse=True)
-def emptied(stack: Stack) -> Iterator[None]:
-    """No result of another test."""
-    yield
-    stack.redis.client().flushall()
-
-
-def choose(page: Page, stack: Stack, folder: Path, start: bool = True) -> None:
-    """Choose a folder, and have it assessed."""
-    page.goto(stack.ui.url)
-    page.get_by_label("Or a folder").set_input_files(folder)
-    expect(page.locator(ROWS).first).to_be_visible()
-    if start:
-        page.get_by_role("button", name="Assess").click()
-
-
-class Gate:
-    """Lets the first requests of an upload pass, and holds the next ones until it is opened."""
-
-    def __init__(self, page: Page) -> None:
-        self._page, self._left, self._held = page, 6, list[Route]()
-        page.route("**/predictions", self._handle)
-
-    def _handle(self, route: Route) -> None:
-        if self._left:
-            self._left -= 1
-            route.continue_()
-        else:
-            self._held.append(route)
-
-    def wait(self) -> None:
-        """Until those have been answered; the file that is too large is done, too."""
-        expect(self._page.locator("[data-progress-text]")).to_have_text("7 of 40 done", timeout=30_000)
-
-    def open(self) -> None:
-        """Let all others pass."""
-        self._left = 1000
-        for route in self._held:
-            route.continue_()
-
-
-def drop(page: Page, *paths: Path) -> None:
-    """Drop files and folders of this machine on the footer of the page."""
-    session = page.context.new_cdp_session(page)
-    box = page.locator("footer").bounding_box()
-    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 20, "y": box["y"] + 5, "data": data})
-
-
-def expect_the_end(page: Page) -> None:
-    """Nothing is under way any more."""
-    expect(page.locator("[data-announce]")).to_contain_text("The upload has ended", timeout=60_000)
-
-
-def states(page: Page) -> dict[str, str]:
-    """The state of each file, by its path."""
-    found = page.locator(ROWS).evaluate_all(
-        "rows => rows.map((row) => [row.querySelector('.file').textContent, row.dataset.state])"
-    )
-    assert len(dict(found)) == len(found), "a file is shown twice"
-    return dict(found)
-
-
-def sent_paths(folder: Path) -> set[str]:
-    """The paths of the files that are pictures by name or content, as the page shows them."""
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name not in (".DS_Store", "list.txt"))
-    return {str(file.relative_to(folder.parent)) for file in files}
-
-
-def stored_names(stack: Stack, page: Page) -> list[str]:
-    """The file names of all stored results."""
-    headers = {"Accept": "application/json"}
-    document = page.request.get(f"{stack.ui.url}/predictions", headers=headers).json()
-    assert document["next"] is None
-    return sorted(each["file"] for each in document["predictions"])
-
-
-def expect_the_whole_folder(page: Page, stack: Stack, folder: Path) -> None:
-    """Every file has its own right state; each is stored once; nothing is silently left out."""
-    found = states(page)
-    assert set(found) == sent_paths(folder)
-    for path, state in found.items():
-        name = path.rpartition("/")[2]
-        number = re.search(r"film (\d+)", name)
-        if number or name in ("copy.png", "no suffix"):
-            wanted = "no pneumonia" if number and int(number[1]) % 2 else "pneumonia"
-        else:
-            wanted = "refused"
-        assert state == wanted, path
-    links = page.locator(f"{ROWS} a.file").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
-    assert len(links) == len(found) - 1  # all but the one that is too large
-    assert len(set(links)) == len(links) - 1  # the same file of the same name in two folders is one result
-    stored = stored_names(stack, page)
-    assert stored == sorted({path.rpartition("/")[2] for path in found} - {"large.dcm"})
 
 
 def test_a_dropped_folder_is_sent_completely_and_sorted(stack: Stack, watched: Watched, folder: Path, shoot):
@@ -176,38 +63,6 @@ def test_a_dropped_folder_is_sent_completely_and_sorted(stack: Stack, watched: W
     page.reload()
     expect_the_whole_folder(page, stack, folder)
     assert watched.complaints == []
-
-
-def test_a_store_that_goes_away_and_comes_back_loses_and_doubles_nothing(stack: Stack, watched: Watched, folder: Path):
-    page = watched.page
-    gate = Gate(page)
-    choose(page, stack, folder)
-    gate.wait()
-    stack.redis.kill()
-    gate.open()
-    try:
-        expect(page.locator(ROWS).filter(has_text="Tries again in").first).to_be_visible()
-        expect(page.locator("[data-announce]")).to_contain_text("goes on by itself")
-    finally:
-        stack.redis.start()
-    expect_the_end(page)
-    expect_the_whole_folder(page, stack, folder)
-
-
-@pytest.mark.parametrize("server", ["ui", "api"])
-def test_a_server_that_goes_away_is_waited_for(stack: Stack, watched: Watched, folder: Path, server: str):
-    page, stopped = watched.page, getattr(stack, server)
-    gate = Gate(page)
-    choose(page, stack, folder)
-    gate.wait()
-    stopped.stop()
-    gate.open()
-    try:
-        expect(page.locator(ROWS).filter(has_text="Tries again in").first).to_be_visible()
-    finally:
-        stopped.start()
-    expect_the_end(page)
-    expect_the_whole_folder(page, stack, folder)
 
 
 def test_waits_are_bounded_and_end_as_errors_that_can_be_tried_again(
@@ -267,60 +122,6 @@ def test_what_is_no_result_is_an_error(stack: Stack, watched: Watched, folder: P
     expect(row).to_contain_text("To send it, choose it again.")
 
 
-def reload_while_sending(page: Page, stack: Stack, folder: Path, arrives: bool) -> None:
-    """Reload after two files were sent, whose answers never come; the server has the files only if they `arrive`."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if arrives:
-            route.fetch()
-        held.append(route)
-
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.route("**/predictions", hold)
-    choose(page, stack, folder)
-    expect(page.locator(f"{ROWS}[data-state=sending]")).to_have_count(2)
-    page.wait_for_function("() => JSON.parse(sessionStorage.upload).entries.filter((each) => each.posted).length === 2")
-    while len(held) < 2:
-        page.wait_for_timeout(20)  # handles events
-    page.reload()
-    page.unroute("**/predictions")
-
-
-def test_a_reload_loses_no_file_and_finds_the_lost_answers(stack: Stack, watched: Watched, folder: Path, shoot):
-    page = watched.page
-    reload_while_sending(page, stack, folder, arrives=True)
-    expect(page.locator(f"{ROWS} a.file")).to_have_count(2)
-    found = states(page)
-    assert set(found) == sent_paths(folder)
-    assert sorted(set(found.values()) & {"sending", "waiting", "queued", "selected", "unknown"}) == []
-    assert [*found.values()].count("unsent") == len(found) - 3
-    expect(page.locator("[data-progress-text]")).to_have_text("3 of 40 done, 37 without a result")
-    unsent = page.locator(f"{ROWS}[data-state=unsent]").first
-    expect(unsent).to_contain_text("Not sent: choose it again")
-    shoot(page, "upload-reloaded")
-    page.get_by_label("Or a folder").set_input_files(folder)
-    expect(page.locator(f"{ROWS}[data-state=selected]")).to_have_count(len(found) - 3)
-    page.get_by_role("button", name="Assess").click()
-    expect_the_end(page)
-    expect_the_whole_folder(page, stack, folder)
-
-
-def test_a_lost_answer_without_a_result_is_said_to_be_unknown(stack: Stack, watched: Watched, folder: Path):
-    page = watched.page
-    page.clock.install()
-    reload_while_sending(page, stack, folder, arrives=False)
-    unknown = page.locator(f"{ROWS}[data-state=unknown]")
-    expect(unknown).to_have_count(2)
-    for _ in range(3):
-        page.clock.run_for(11_000)
-        expect(unknown.first).to_contain_text(re.compile("No result of it was found|is being looked for"))
-    expect(unknown.first).to_contain_text("No result of it was found.")
-    expect(unknown.first).to_contain_text("To send it, choose it again.")
-    expect(page.locator("[data-queue]").locator(FINDINGS)).to_have_count(0)
-    expect(unknown.first.get_by_role("button", name="Look again")).to_be_visible()
-
-
 def test_one_or_all_are_cancelled_and_removed(stack: Stack, watched: Watched, folder: Path):
     page = watched.page
     held: list[Route] = []
@@ -333,6 +134,7 @@ def test_one_or_all_are_cancelled_and_removed(stack: Stack, watched: Watched, fo
     expect(page.locator(f"{ROWS}[data-state=sending]")).to_have_count(2)
     page.get_by_role("button", name="Cancel all").click()
     expect_the_end(page)
+    expect(page.get_by_role("heading", name="This upload")).to_be_focused()  # the button is gone
     found = states(page)
     assert set(found) == sent_paths(folder)
     assert set(found.values()) == {"cancelled", "refused"}
@@ -341,21 +143,6 @@ def test_one_or_all_are_cancelled_and_removed(stack: Stack, watched: Watched, fo
     page.get_by_role("button", name="Clear the list").click()
     expect(page.locator("[data-queue-box]")).to_be_hidden()
     assert page.evaluate("sessionStorage.length") == 0
-
-
-def test_leaving_is_asked_only_while_something_is_under_way(stack: Stack, watched: Watched, folder: Path):
-    page = watched.page
-    asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
-    choose(page, stack, folder, start=False)
-    page.reload()
-    assert asked == []
-    held: list[Route] = []
-    page.route("**/predictions", lambda route: held.append(route))
-    choose(page, stack, folder)
-    expect(page.locator(f"{ROWS}[data-state=sending]")).to_have_count(2)
-    page.reload()
-    assert asked == ["beforeunload"]
 
 
 def test_a_folder_of_more_than_100_files_is_read_completely(stack: Stack, watched: Watched, tmp_path: Path):
@@ -390,19 +177,10 @@ def test_the_same_file_is_not_listed_twice(stack: Stack, watched: Watched, folde
     page.goto(stack.ui.url)
     for _ in range(2):
         page.get_by_label("Chest X-rays").set_input_files(folder / "film 00.png")
-    expect(page.locator("[data-left-out] li")).to_have_text("film 00.png: already in the list")
+    expect(page.locator("[data-left-out] li")).to_have_text(
+        "film 00.png: a file of this name, size and time is already in the list"
+    )
     expect(page.locator(ROWS)).to_have_count(1)
-
-
-def test_retry_after_is_a_number_or_a_date(stack: Stack, watched: Watched):
-    watched.page.goto(stack.ui.url)
-    now = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
-    headers = ["7", "0", "Tue, 14 Nov 2023 22:13:50 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", None]
-    script = """async ([headers, now]) => {
-        const { secondsToWait } = await import("/static/upload/queue.js");
-        return headers.map((header) => secondsToWait(header, now));
-    }"""
-    assert watched.page.evaluate(script, [headers, now]) == [7, 1, 30, 1, 5, 5]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (1200, "dark")])

@@ -17,7 +17,7 @@ from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, SentFile, StoredReview
-from webapp.requests import PROBE_HEADER
+from webapp.requests import PROBE_HEADER, json_body
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
 _OPENAPI = openapi.document()
@@ -101,7 +101,7 @@ def _entry(record: Record, review: Review) -> Entry:
 def find() -> Response:
     """The stored prediction for a SentFile document, by the current model: an upload whose answer was lost."""
     try:
-        sent: SentFile = checked(request.get_json(silent=True), SentFile)
+        sent: SentFile = checked(json_body(), SentFile)
     except Invalid as error:
         raise Problem(400, "bad-file", 'Send a JSON object with "sha256" and "file".') from error
     identifier = services().scorer.identity(sent["sha256"], intake.clean_name(sent["file"]))
@@ -188,7 +188,7 @@ def feedback(identifier: str) -> Response:
 def add_feedback(identifier: str) -> tuple[Response, int]:
     """Store a person's feedback, a NewFeedback document; what is sent twice within two minutes is stored once."""
     try:
-        sent: NewFeedback = checked(request.get_json(silent=True), NewFeedback)
+        sent: NewFeedback = checked(json_body(), NewFeedback)
     except Invalid as error:
         raise Problem(400, "bad-feedback", _FEEDBACK_FORM) from error
     document: StoredReview = {

@@ -32,8 +32,24 @@ def test_another_name_or_content_is_not_found(caller, clear_picture):
         check(answer, PATH, "post")
 
 
-@pytest.mark.parametrize("document", [None, {}, {"sha256": "0" * 64}, {"sha256": "0" * 63, "file": "a"}, ["x"]])
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        {},
+        {"sha256": "0" * 64},
+        {"sha256": "0" * 63, "file": "a"},
+        ["x"],
+        {"sha256": "0" * 64, "file": "x" * 4097},
+    ],
+)
 def test_what_names_no_file_is_rejected(caller, document):
     answer = find(caller, document)
     problem(answer, 400, "bad-file")
     check(answer, PATH, "post")
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"\xff", b'{"sha256":'])
+def test_a_body_that_is_not_json_is_rejected(caller, body):
+    headers = caller.headers | {"Content-Type": "application/json"}
+    problem(caller.client.post(PATH, data=body, headers=headers), 400, "bad-file")

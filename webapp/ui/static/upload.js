@@ -3,10 +3,10 @@
 import { ofDrop, ofInput, selected } from "./upload/files.js";
 import { keep, kept } from "./upload/kept.js";
 import {
-  add, addUnreadable, cancel, clear, counts, create, finish, hasEnded, isBusy, mayRetry, nameOf, next, remove, restored, retry,
+  add, addUnreadable, cancel, clear, counts, create, finish, hasEnded, isBusy, mayRetry, next, remove, restored, retry,
   settle, start,
 } from "./upload/queue.js";
-import { find, post, read } from "./upload/send.js";
+import { find, post, read, sentName } from "./upload/send.js";
 import { View } from "./upload/view.js";
 
 const LOOK_AFTER_MS = [0, 3000, 10000]; // the server may still be at work on a file whose answer was lost
@@ -17,7 +17,7 @@ const limit = Number(form.dataset.limit);
 const files = new Map(); // key of an entry -> its file
 const flights = new Map(); // key of an entry -> what aborts its request
 const before = kept();
-const queue = before ? restored(limit, before) : create(limit);
+const queue = before.list ? restored(limit, before.list) : create(limit);
 const view = new View(document.querySelector("[data-queue-box]"), (action, key) => {
   ACTIONS[action](queue.entries.find((entry) => entry.key === key));
 });
@@ -101,7 +101,7 @@ async function answerTo(entry, signal) {
   if (signal.aborted) { return {}; }
   Object.assign(entry, { digest: content.digest, posted: true });
   keep(queue); // before it is sent: it can then be found after a reload
-  return post(form.action, content.bytes, nameOf(entry.path), signal, (share) => {
+  return post(form.action, content.bytes, sentName(entry.path), signal, (share) => {
     entry.progress = share;
     view.progress(entry);
   });
@@ -114,7 +114,7 @@ async function look(entry) {
     say("The page was reloaded before the answer came. Its result is being looked for.", true);
     await new Promise((resolve) => window.setTimeout(resolve, delay));
     if (entry.state !== "unknown" || !queue.entries.includes(entry)) { break; }
-    const { document: result, failed } = await find(form.dataset.find, entry.digest, nameOf(entry.path));
+    const { document: result, failed } = await find(form.dataset.find, entry.digest, sentName(entry.path));
     if (entry.state !== "unknown") { break; }
     if (result) { finish(entry, { document: result }); break; }
     say(failed ? `Its result could not be looked for. ${failed}` : "No result of it was found.", false);
@@ -123,15 +123,23 @@ async function look(entry) {
   refresh();
 }
 
+// Take files into the list, after those that were chosen before. The list may be too long for the arguments of a call.
+function takeAll(reading, message) {
+  hint(message);
+  taking = Promise.all([taking, reading.then(take)]).then(
+    () => hint(""),
+    () => hint("Error: the files could not be read. None of them is sent that is not in the list."),
+  );
+}
+
 async function take({ files: found, leftOut = [], unreadable = [] }) {
   const chosen = await selected(found);
-  queue.leftOut.push(...leftOut, ...chosen.leftOut);
+  queue.leftOut = queue.leftOut.concat(leftOut, chosen.leftOut);
   unreadable.forEach(({ path, reason }) => addUnreadable(queue, path, reason));
   for (const [entry, file] of add(queue, chosen.pictures)) {
     files.set(entry.key, file);
     view.preview(entry, file);
   }
-  hint("");
   refresh();
 }
 
@@ -140,7 +148,7 @@ function hint(message) { form.querySelector("[data-busy]").textContent = message
 function takeInput(input) {
   const found = ofInput(input);
   input.value = "";
-  taking = take({ files: found });
+  takeAll(Promise.resolve({ files: found }), "Reading the files");
 }
 
 const folder = form.querySelector("[data-folder]");
@@ -185,10 +193,11 @@ window.addEventListener("drop", (event) => {
   if (!carriesFiles(event)) { return; }
   event.preventDefault();
   drop.classList.remove("over");
-  hint("Reading the folders");
-  taking = ofDrop(event.dataTransfer).then(take);
+  takeAll(ofDrop(event.dataTransfer), "Reading the folders");
 });
 window.addEventListener("beforeunload", (event) => { if (queue.entries.some(isBusy)) { event.preventDefault(); } });
 
 refresh();
+if (before.damaged) { hint("The list of the upload before cannot be read. Its results are in the list of all results."); }
+if (form.elements.file.files.length) { takeInput(form.elements.file); } // chosen before this file was loaded
 queue.entries.filter((entry) => entry.state === "unknown" && entry.digest).forEach(look);

@@ -1,5 +1,6 @@
 // Keep the list of an upload for a reload of the page: in this tab only, until it is closed or the list is cleared.
 // Names, states and ids are kept, never a picture.
+import { isList } from "./queue.js";
 
 const NAME = "upload";
 const FIELDS = [
@@ -7,7 +8,7 @@ const FIELDS = [
   ...["id", "finding", "probability", "threshold", "point", "cautions"],
 ];
 
-// Whether the list could be kept.
+// Whether the list could be kept. If not, nothing is kept: an older list would call files unsent that were sent.
 export function keep(queue) {
   try {
     if (queue.entries.length + queue.leftOut.length === 0) {
@@ -17,6 +18,7 @@ export function keep(queue) {
     }
     return true;
   } catch {
+    forget();
     return false;
   }
 }
@@ -26,12 +28,17 @@ function pick(name, value) {
   return isEntry ? Object.fromEntries(FIELDS.filter((field) => field in value).map((field) => [field, value[field]])) : value;
 }
 
-// What the page kept before its reload, or null.
+function forget() {
+  try { sessionStorage.removeItem(NAME); } catch { /* this browser keeps nothing */ }
+}
+
+// What the page kept before its reload: `list`, or null; `damaged`: there was one, and it cannot be shown.
 export function kept() {
   try {
     const found = JSON.parse(sessionStorage.getItem(NAME) ?? "null");
-    return Array.isArray(found?.entries) && Array.isArray(found.leftOut) ? found : null;
-  } catch {
-    return null;
+    const list = found && isList(found) ? found : null;
+    return { list, damaged: Boolean(found) && !list };
+  } catch (error) {
+    return { list: null, damaged: error instanceof SyntaxError };
   }
 }

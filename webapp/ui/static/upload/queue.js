@@ -29,28 +29,23 @@ export const mustBeChosenAgain = (entry) => hasNoResult(entry) && !entry.held;
 export const nameOf = (path) => path.slice(path.lastIndexOf("/") + 1);
 
 // Add files, each {path, file}; returns pairs of an entry and its file. A file that was lost by a reload gets its own
-// entry back. One that is in the list already is left out, and listed as such.
+// entry back, by its whole path: films of different folders often share name, size and time. One that is in the list
+// already is left out, and listed as such.
 export function add(queue, chosen) {
-  const identity = (path, size, modified) => `${nameOf(path)}/${size}/${modified}`;
-  const known = new Map();
-  const remember = (entry) => {
-    const name = identity(entry.path, entry.size, entry.modified);
-    known.set(name, [...(known.get(name) ?? []), entry]);
-  };
-  queue.entries.forEach(remember);
+  const identity = (path, size, modified) => JSON.stringify([path, size, modified]);
+  const known = new Map(queue.entries.map((entry) => [identity(entry.path, entry.size, entry.modified), entry]));
   const added = [];
   for (const { path, file } of chosen) {
-    const same = known.get(identity(path, file.size, file.lastModified)) ?? [];
-    const lost = same.filter(mustBeChosenAgain);
-    let entry = lost.find((each) => each.path === path) ?? lost[0];
-    if (!entry && same.some((each) => each.path === path)) {
-      queue.leftOut.push({ path, reason: "already in the list" });
+    const name = identity(path, file.size, file.lastModified);
+    let entry = known.get(name);
+    if (entry && !mustBeChosenAgain(entry)) {
+      queue.leftOut.push({ path, reason: "a file of this name, size and time is already in the list" });
       continue;
     }
     if (!entry) {
       entry = { key: ++queue.last, path, size: file.size, modified: file.lastModified };
       queue.entries.push(entry);
-      remember(entry);
+      known.set(name, entry);
     }
     entry.held = true;
     become(entry, "selected");
@@ -112,7 +107,7 @@ export function settle(queue, entry, answer, now) {
   become(entry, "error", answer.reason);
   if (tooLong || queue.stalled > MAX_WAITS) { // nothing was accepted meanwhile: the others would wait in vain
     queue.entries.filter((each) => ["queued", "waiting"].includes(each.state)).forEach((each) => {
-      become(each, "error", `Not assessed. ${answer.reason}`);
+      become(each, "error", `${each.posted ? "It may have been assessed." : "Not assessed."} ${answer.reason}`);
     });
   }
 }
@@ -127,7 +122,7 @@ export function finish(entry, { document, error }) {
   } else if (typeof refusal?.reason === "string" && finding === null) {
     become(entry, "refused", refusal.reason);
     entry.id = id;
-  } else if (refusal === null && ["pneumonia", "no pneumonia"].includes(finding) && Number.isFinite(probability)) {
+  } else if (refusal === null && isFinding(document) && document.cautions.every((each) => typeof each?.code === "string")) {
     become(entry, "result");
     const cautions = document.cautions.map((each) => each.code);
     Object.assign(entry, { id, finding, probability, threshold, cautions, point: document.operating_point?.name });
@@ -136,7 +131,13 @@ export function finish(entry, { document, error }) {
   }
 }
 
-export const isIdentifier = (text) => /^[0-9a-f]{32}$/.test(text);
+// Whether a document or an entry has a finding that its probability bears out, and cautions.
+function isFinding({ finding, probability, threshold, cautions }) {
+  if (![probability, threshold].every((each) => Number.isFinite(each) && each >= 0 && each <= 1)) { return false; }
+  return finding === (probability >= threshold ? "pneumonia" : "no pneumonia") && Array.isArray(cautions);
+}
+
+const isIdentifier = (text) => typeof text === "string" && /^[0-9a-f]{32}$/.test(text);
 
 // Stop an entry that waits or is sent. `posted`: the server may have assessed it.
 export function cancel(entry) {
@@ -186,9 +187,25 @@ export function secondsToWait(header, now) {
   return Number.isNaN(date) ? DEFAULT_WAIT_S : Math.max(1, Math.ceil((date - now) / 1000));
 }
 
+// Whether what was kept is a list that can be shown: it may be of another version of the page, or was changed.
+export function isList(found) {
+  if (!Array.isArray(found?.entries) || !Array.isArray(found.leftOut)) { return false; }
+  const keys = new Set(found.entries.map((entry) => entry?.key));
+  return keys.size === found.entries.length && found.entries.every(isEntry) && found.leftOut.every(isLeftOut);
+}
+
+const isText = (value) => typeof value === "string";
+const isLeftOut = (each) => isText(each?.path) && isText(each.reason);
+
+function isEntry(entry) {
+  if (!Number.isSafeInteger(entry?.key) || !isText(entry.path) || !isText(entry.reason)) { return false; }
+  if (entry.state === "result") { return isIdentifier(entry.id) && isFinding(entry) && entry.cautions.every(isText); }
+  return [...BUSY, ...NO_RESULT, "selected", "refused"].includes(entry.state) && (entry.id === undefined || isIdentifier(entry.id));
+}
+
 // The queue of a page that is loaded again, from the entries of the page before: no file is there any more.
 export function restored(limit, { entries, leftOut }) {
-  const queue = { ...create(limit), entries, leftOut, last: Math.max(0, ...entries.map((entry) => entry.key)) };
+  const queue = { ...create(limit), entries, leftOut, last: entries.reduce((last, { key }) => Math.max(last, key), 0) };
   for (const entry of entries) {
     const posted = entry.posted;
     entry.held = false;

@@ -1,8 +1,14 @@
 // Send one file to the server and read its answer.
-import { secondsToWait } from "./queue.js";
+import { nameOf, secondsToWait } from "./queue.js";
 
 const WAIT_ON = [429, 502, 503, 504]; // statuses of a server that may answer later
 const OPEN = [502, 504]; // and of one that may have assessed the file all the same
+
+const POST_MS = 15 * 60 * 1000; // a request without an answer ends, too
+const FIND_MS = 60 * 1000;
+
+// The name that a file is sent with. What a form writes in another way is replaced: it would not be found by its name.
+export const sentName = (path) => nameOf(path).replace(/[\r\n]/g, " ").replaceAll("%22", '"').replaceAll("\\", "_");
 
 // The bytes of a file and their SHA-256 (hexadecimal; null where the browser has none: without https).
 // Rejects if the file cannot be read.
@@ -19,6 +25,7 @@ export function post(address, bytes, name, signal, onProgress) {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open("POST", address);
+    request.timeout = POST_MS;
     request.setRequestHeader("Accept", "application/json");
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
     request.addEventListener("load", () => resolve(answerOf(request, Date.now())));
@@ -37,6 +44,9 @@ function answerOf(request, now) {
     return predictions?.length === 1 ? { document: predictions[0] } : { error: "The answer of the server is not a result." };
   }
   const reason = reasonOf(document, request.status);
+  if (request.status === 401) { // every other file would ask for the password again
+    return { wait: Infinity, reason: "The server asks you to log in. Try again, and log in." };
+  }
   const header = request.getResponseHeader("Retry-After");
   if (WAIT_ON.includes(request.status) && (header || request.status === 429)) {
     return { wait: secondsToWait(header, now), reason, open: OPEN.includes(request.status) };
@@ -54,7 +64,8 @@ function reasonOf(document, status) {
 export async function find(address, digest, name) {
   try {
     const headers = { Accept: "application/json", "Content-Type": "application/json" };
-    const response = await fetch(address, { method: "POST", headers, body: JSON.stringify({ sha256: digest, file: name }) });
+    const body = JSON.stringify({ sha256: digest, file: name });
+    const response = await fetch(address, { method: "POST", headers, body, signal: AbortSignal.timeout(FIND_MS) });
     const document = await response.json();
     if (response.ok) { return { document }; }
     return response.status === 404 ? { missing: true } : { failed: reasonOf(document, response.status) };

@@ -51,6 +51,7 @@ export class View {
   part(name) { return this.box.querySelector(`[data-${name}]`); }
 
   preview(entry, file) {
+    this.forgetPreview(entry.key);
     if (["image/png", "image/jpeg"].includes(file.type)) { this.previews.set(entry.key, URL.createObjectURL(file)); }
   }
 
@@ -61,8 +62,11 @@ export class View {
     const entries = ordered(queue);
     const keys = new Set(entries.map((entry) => entry.key));
     for (const key of this.rows.keys()) { if (!keys.has(key)) { this.drop(key); } }
+    const first = new Map(); // id of a result -> the first entry of it
+    for (const entry of queue.entries) { if (entry.id && !first.has(entry.id)) { first.set(entry.id, entry); } }
     entries.forEach((entry, at) => {
-      const row = this.row(entry, queue, now);
+      const same = first.get(entry.id);
+      const row = this.row(entry, queue, now, same && same !== entry ? same.path : "");
       if (this.list.children[at] !== row) { this.list.insertBefore(row, this.list.children[at] ?? null); }
     });
     this.summary(queue);
@@ -73,25 +77,31 @@ export class View {
   drop(key) {
     this.rows.get(key).row.remove();
     this.rows.delete(key);
-    URL.revokeObjectURL(this.previews.get(key) ?? "");
+    this.forgetPreview(key);
+  }
+
+  forgetPreview(key) {
+    if (this.previews.has(key)) { URL.revokeObjectURL(this.previews.get(key)); }
     this.previews.delete(key);
   }
 
   // The row of an entry, built anew only if what it shows has changed.
-  row(entry, queue, now) {
+  // `same`: the path of the entry that has the same result, as the server stores the same file of the same name once.
+  row(entry, queue, now, same) {
     const seconds = Math.max(0, Math.ceil((queue.pausedUntil - now) / 1000));
-    const shown = JSON.stringify([entry.state, entry.reason, entry.held, entry.id, entry.looking, entry.state === "waiting" && seconds]);
+    const shown = JSON.stringify([entry.state, entry.reason, entry.held, entry.id, entry.looking, entry.state === "waiting" && seconds, same]);
     const known = this.rows.get(entry.key);
     if (known?.shown === shown) { return known.row; }
     const row = known?.row ?? make("li", "");
     row.dataset.key = entry.key;
     row.dataset.state = kindOf(entry);
-    row.replaceChildren(this.picture(entry), name(entry), state(entry, seconds), buttons(entry));
+    row.replaceChildren(this.picture(entry), name(entry), state(entry, seconds, same), buttons(entry));
     this.rows.set(entry.key, { row, shown });
     return row;
   }
 
   picture(entry) {
+    if (entry.state === "result") { this.forgetPreview(entry.key); }
     const address = entry.state === "result" ? `/predictions/${entry.id}/thumbnail.png` : this.previews.get(entry.key);
     if (!address) { return make("span", "thumbnail"); }
     const image = make("img", "thumbnail");
@@ -155,20 +165,22 @@ export class View {
     box.hidden = leftOut.length === 0;
     if (box.querySelectorAll("li").length === leftOut.length) { return; }
     box.querySelector("summary").textContent = `${leftOut.length} left out: not sent`;
-    box.querySelector("ul").replaceChildren(...leftOut.map(({ path, reason }) => make("li", "", make("span", "file", path), `: ${reason}`)));
+    box.querySelector("ul").replaceChildren(...leftOut.map(({ path, reason }) => make("li", "", make("bdi", "file", path), `: ${reason}`)));
   }
 
-  // Rows move and change; the keyboard stays where it was.
+  // Rows move and change, and buttons go; the keyboard stays where it was, or goes to the heading.
   focused() {
-    const button = document.activeElement;
-    const row = this.list.contains(button) ? button.closest("li") : null;
-    return row && { key: Number(row.dataset.key), act: button.dataset.act };
+    const element = document.activeElement;
+    if (!this.box.contains(element)) { return null; }
+    return { element, key: Number(element.closest("li")?.dataset.key), act: element.dataset.act };
   }
 
   restore(focus) {
-    if (!focus || this.list.contains(document.activeElement)) { return; }
-    const row = this.rows.get(focus.key)?.row;
-    const same = row?.querySelector(`[data-act="${focus.act}"]`) ?? row?.querySelector("a, button");
+    if (!focus || this.box.hidden) { return; }
+    const { element, key, act } = focus;
+    if (element.isConnected && !element.closest("[hidden]") && document.activeElement === element) { return; }
+    const row = this.rows.get(key)?.row;
+    const same = row?.querySelector(`[data-act="${act}"]`) ?? row?.querySelector("a, button");
     (same ?? this.box.querySelector("h2")).focus({ preventScroll: true });
   }
 }
@@ -176,14 +188,14 @@ export class View {
 function name(entry) {
   const last = nameOf(entry.path);
   const folder = entry.path.slice(0, entry.path.length - last.length);
-  const content = [make("span", "quiet", folder), last];
+  const content = [make("bdi", "quiet", folder), make("bdi", "", last)];
   if (!entry.id) { return make("span", "file", ...content); }
   const link = make("a", "file", ...content);
   link.href = `/predictions/${entry.id}`;
   return link;
 }
 
-function state(entry, seconds) {
+function state(entry, seconds, same) {
   const [className, mark, text] = BADGES[kindOf(entry)];
   const sign = make("span", "", mark);
   sign.setAttribute("aria-hidden", "true");
@@ -201,6 +213,7 @@ function state(entry, seconds) {
   }
   if (entry.state === "waiting") { box.append(make("span", "words", `Tries again in ${seconds} s.`)); }
   if (entry.reason) { box.append(make("span", "words", entry.reason)); }
+  if (same) { box.append(make("span", "words", "The same file and result as ", make("bdi", "", same), ".")); }
   if (entry.state !== "unsent" && mustBeChosenAgain(entry)) { box.append(make("span", "words", "To send it, choose it again.")); }
   return box;
 }
