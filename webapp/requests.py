@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 # Sent by health checks: the picture is scored and stored as any other, but expires soon and is not listed.
@@ -45,6 +46,13 @@ def _begin() -> None:
     sent = request.headers.get("X-Request-ID", "")  # set by nginx or by the page, so that all logs use the same id
     g.request_id = sent if _HEX_ID.fullmatch(sent) else uuid.uuid4().hex
     g.start = time.perf_counter()
+
+
+def with_allow(response: Response, error: Exception) -> Response:
+    """The response to an error; that to a wrong method says which ones there are, as RFC 9110 demands."""
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return response
 
 
 def json_body() -> object:

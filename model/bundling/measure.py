@@ -36,8 +36,7 @@ def sections(
     copies: shifted ones of the validation films (model.data.shifted). base: the bundle whose networks these are; its
     thresholds are kept, as its calibration is. The test part is scored only if `test` is set.
     """
-    scored, refusals = {}, {}
-    temperature = classifier.bundle.temperature
+    scored, refusals, temperature = {}, {}, classifier.bundle.temperature
     for part in ("validation", "test") if test else ("validation",):
         found = score(classifier, dataset.part(part))
         scored[part] = (found.labels, calibrate.sigmoid(found.logits, temperature))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 
 from flask import Blueprint, Response, jsonify
@@ -87,10 +88,8 @@ def blueprint(services: Services) -> Blueprint:
     """The routes for the services of one app."""
     health = Blueprint("health", __name__)
     count = services.metrics.checked
-    store = CachedCheck(_STORE_SECONDS, lambda: check_store(services), lambda ok: count("store", ok))
-    known_picture = CachedCheck(
-        _MODEL_SECONDS, lambda: check_known_picture(services), lambda ok: count("known_picture", ok)
-    )
+    store = CachedCheck(_STORE_SECONDS, lambda: check_store(services), partial(count, "store"))
+    known_picture = CachedCheck(_MODEL_SECONDS, lambda: check_known_picture(services), partial(count, "known_picture"))
 
     @health.get("/livez")
     def livez() -> Response:

@@ -18,7 +18,7 @@ from webapp.api.storage.errors import (
     StoreUnavailable,
 )
 from webapp.concurrency import Busy
-from webapp.requests import instance, log_unexpected, request_id
+from webapp.requests import instance, log_unexpected, request_id, with_allow
 
 TYPE = "urn:pneumoctl:problem:"
 RETRY_AFTER = 5  # seconds; enough for a supervisor to restart Redis, or for a burst to be worked off
@@ -106,4 +106,4 @@ def problem(error: Exception) -> Problem:
 
 def register(app: Flask) -> None:
     """Answer every exception of `app` with a problem document."""
-    app.register_error_handler(Exception, lambda error: problem(error).response())
+    app.register_error_handler(Exception, lambda error: with_allow(problem(error).response(), error))

@@ -7,7 +7,7 @@ from flask import Flask, Response, jsonify, make_response, render_template, requ
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
 
 from webapp.concurrency import Busy
-from webapp.requests import instance, log_unexpected
+from webapp.requests import instance, log_unexpected, with_allow
 from webapp.ui import list_query
 from webapp.ui.list_query import ListQuery
 from webapp.ui.transport import ApiError
@@ -37,7 +37,7 @@ def _handle(error: Exception) -> Response:
     shown = as_api_error(error)
     # Trying again helps only if the request was not the cause.
     again = retry_url() if shown.status in _TRANSIENT else None
-    return error_response(shown, "error.html", error=shown, again=again, back=_back(shown))
+    return with_allow(error_response(shown, "error.html", error=shown, again=again, back=_back(shown)), error)
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -290,7 +290,9 @@ def test_bad_feedback_is_rejected(caller, clear_picture, feedback):
 
 def test_unknown_routes_and_methods(caller):
     problem(caller.get("/nothing"), 404, "not-found")
-    problem(caller.client.delete("/v1/predictions", headers=caller.headers), 405, "method-not-allowed")
+    refused = caller.client.delete("/v1/predictions", headers=caller.headers)
+    problem(refused, 405, "method-not-allowed")
+    assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_every_response_forbids_caching(caller, clear_picture):

@@ -146,7 +146,9 @@ def test_an_upload_without_a_file_is_an_error(page):
 def test_unknown_urls_are_not_found(page):
     error_page(page.get("/nothing"), 404)
     error_page(page.get("/predictions/../../etc/passwd"), 404)
-    error_page(page.delete("/predictions"), 405)
+    refused = page.delete("/predictions")
+    error_page(refused, 405)
+    assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_liveness_readiness_and_metrics(page, page_of_fake_api, fake_api):
