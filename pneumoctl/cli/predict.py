@@ -83,9 +83,9 @@ def predict(
 
     Not a medical device.
 
-    Exit codes: 0 all pictures scored; 6 some were refused or failed, or have no report of --sr; 3 pneumonia found, with
-    --fail-on-positive (takes precedence over 6); 1 every picture failed; 2 usage error; 5 another pneumoctl uses the
-    file of --resume.
+    Exit codes: 0 all pictures scored; 6 some were refused or failed, or a heat map, a report or a line of --resume
+    could not be written; 3 pneumonia found, with --fail-on-positive (takes precedence over 6); 1 every picture failed;
+    2 usage error; 5 another pneumoctl uses the file of --resume.
     """
     local = _Local(model, explain, operating_point, threshold, sr)
     _check_together(csv, remote, local)
@@ -102,10 +102,10 @@ def predict(
         outcomes = list(_shown(stream, inputs.files, csv))
     counts = report.summary(outcomes, len(inputs.skipped))
     _print_end(outcomes, counts, inputs.skipped, csv)
-    unreported = sum(outcome.unreported is not None for outcome in outcomes)
-    if unreported:
-        console.warn(f"{counted(unreported, 'finding')} without the report of --sr: each says why")
-    return report.exit_code(counts, fail_on_positive, unreported)
+    unwritten = sum(outcome.unwritten is not None for outcome in outcomes)
+    if unwritten:
+        console.warn(f"{counted(unwritten, 'prediction')} without what was to be written: each says why")
+    return report.exit_code(counts, fail_on_positive, unwritten)
 
 
 class _Local(NamedTuple):
@@ -187,7 +187,7 @@ def _print_end(outcomes: list[FileResult], counts: dict[str, int], skipped: dict
     """Print what follows the last file: the JSON document, or the summary and the cautions below the table."""
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
-        said = [(outcome.file, outcome.error or outcome.unreported) for outcome in outcomes]
+        said = [(outcome.file, outcome.error or outcome.unwritten) for outcome in outcomes]
         errors = [{"file": file, "message": message} for file, message in said if message]
         others = [{"file": file, "reason": reason} for file, reason in skipped.items()]
         console.result({"predictions": documents, "errors": errors, "skipped": others, "summary": counts})

@@ -26,7 +26,7 @@ class ResultTable:
         return self._line("FILE", "FINDING", "PROBABILITY", "THRESHOLD", "NOTE")
 
     def row(self, outcome: FileResult) -> str:
-        """One file's line: a refusal is amber and says "not assessed", an error is red, also that of a report."""
+        """One file's line: a refusal is amber and says "not assessed", an error is red, also of what is not written."""
         document = outcome.document
         name = _visible(outcome.file)
         if document is None:
@@ -34,13 +34,12 @@ class ResultTable:
         threshold = f"{document['threshold']:.3f}"
         if document["refusal"] is not None:
             note = f"{document['refusal']['code']}: {document['refusal']['reason']}"
-            return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
+            return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note + _unwritten(outcome)))
         note = words.finding(document)
         note += f"; caution: {', '.join(_codes(document))}" if document["cautions"] else ""
-        note += f"; ERROR: {outcome.unreported}" if outcome.unreported else ""
         probability = words.probability(document["probability"], document["threshold"])
-        line = self._line(name, document["finding"], probability, threshold, note)
-        return self._paint(_RED, line) if outcome.unreported else line
+        line = self._line(name, document["finding"], probability, threshold, note + _unwritten(outcome))
+        return self._paint(_RED, line) if outcome.unwritten else line
 
     def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
         cells = f"{name:<{self._width}}  {finding:<12}  {probability:>11}  {threshold:>9}  {note}"
@@ -55,9 +54,13 @@ def csv_row(cells: Iterable[object]) -> str:
     return csv_table.line(cells).removesuffix("\n")
 
 
+def _unwritten(outcome: FileResult) -> str:
+    return f"; ERROR: {outcome.unwritten}" if outcome.unwritten else ""
+
+
 def csv_cells(outcome: FileResult) -> list[object]:
     """The cells of CSV_COLUMNS for one file."""
-    return csv_table.cells(outcome.file, outcome.document, outcome.error or outcome.unreported)
+    return csv_table.cells(outcome.file, outcome.document, outcome.error or outcome.unwritten)
 
 
 def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
@@ -98,17 +101,17 @@ def _codes(document: Mapping[str, Any]) -> list[str]:
     return [caution["code"] for caution in document.get("cautions", ())]
 
 
-def exit_code(counts: dict[str, int], fail_on_positive: bool, unreported: int = 0) -> Exit:
+def exit_code(counts: dict[str, int], fail_on_positive: bool, unwritten: int = 0) -> Exit:
     """1 if every file was an error; else 3 on a positive with `fail_on_positive`; else 6 if a file was not scored.
 
-    6 also if findings are `unreported`. A positive result takes precedence (3 over 6), because files that were not
+    6 also if findings are `unwritten`. A positive result takes precedence (3 over 6), because files that were not
     scored cannot change it.
     """
     if counts["files"] and counts["errors"] == counts["files"]:
         return Exit.FAILED
     if fail_on_positive and counts["pneumonia"]:
         return Exit.CHANGES
-    return Exit.PARTLY if counts["not assessed"] or counts["errors"] or unreported else Exit.DONE
+    return Exit.PARTLY if counts["not assessed"] or counts["errors"] or unwritten else Exit.DONE
 
 
 def _visible(name: str) -> str:

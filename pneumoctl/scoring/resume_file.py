@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,14 @@ from pneumoctl.errors import Exit, PneumoError
 Scorer = Callable[[bytes, str], Prediction]
 _LONGEST_LINE = 1_000_000  # bytes; usual lines have some hundred, but a path of 4096 characters can take 50 thousand
 _HEAD, _MIDDLE = b'{"sha256": "', b'", "file": "'
+
+
+class Unwritten(Exception):
+    """A prediction stands, but its heat map or its line in the file of --resume could not be written."""
+
+    def __init__(self, document: Prediction, reason: str) -> None:
+        super().__init__(reason)
+        self.document, self.reason = document, reason
 
 
 class ResumeFile:
@@ -49,7 +58,8 @@ class ResumeFile:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # the rest of a line that is Unwritten; the next run removes its beginning
+            self._file.close()
 
     def scorer(self, scorer: Scorer) -> Scorer:
         """A scorer that returns saved predictions, and calls `scorer` and saves the result for other pictures."""
@@ -66,13 +76,19 @@ class ResumeFile:
         return list(self._saved.get(file, ()))
 
     def saved_or_append(self, sha256: str, file: str, document: Prediction | None) -> Prediction:
-        """Save a document, or return the saved one if `document` is None. Returns the prediction of the file."""
+        """Save a document, or return the saved one if `document` is None. Returns the prediction of the file.
+
+        Raises Unwritten if it cannot be saved.
+        """
         with self._lock:
             if document is None:
                 self.reused += 1
                 return self._saved[file][sha256]
-            self._file.write(json.dumps({"sha256": sha256, "file": file, "prediction": document}).encode() + b"\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps({"sha256": sha256, "file": file, "prediction": document}).encode() + b"\n")
+                self._file.flush()
+            except OSError as error:
+                raise Unwritten(document, f"not saved in the file of --resume: {error.strerror or error}") from error
         return document
 
     def _lock_file(self) -> None:

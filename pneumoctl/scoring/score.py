@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -17,9 +18,10 @@ from model.serving.operating_points import Point
 from model.serving.predict import DEFAULTS, Classifier, Prepared
 from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
+from pneumoctl.atomic import replace_file
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import STDIN
-from pneumoctl.scoring.resume_file import Scorer
+from pneumoctl.scoring.resume_file import Scorer, Unwritten
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,13 +37,13 @@ _CGROUP = Path("/sys/fs/cgroup")
 class FileResult:
     """The outcome of one file: a prediction document or an error message, never both.
 
-    unreported: why a finding has no report, though one was asked for; the finding stands.
+    unwritten: why a prediction has no heat map, report or line of --resume that was asked for; the prediction stands.
     """
 
     file: str
     document: Prediction | None
     error: str | None = None
-    unreported: str | None = None
+    unwritten: str | None = None
 
 
 class Model(NamedTuple):
@@ -120,10 +122,13 @@ class LocalScorer:
         return prepared if self.explain else prepared._replace(picture=None)
 
     def finish(self, prepared: Prepared) -> Prediction:
-        """The prediction of a prepared file, and its heat map in the folder `explain`."""
+        """The prediction of a prepared file, and its heat map in the folder `explain`; raises Unwritten without one."""
         prediction = self._classifier.finish(prepared)
         if self.explain and prediction["finding"] and prepared.picture:
-            _draw_overlay(self._classifier, prepared.picture.grey, self.explain / f"{prediction['id']}.png")
+            grey, path = prepared.picture.grey, self.explain / f"{prediction['id']}.png"
+            _, error = attempt(lambda: _draw_overlay(self._classifier, grey, path))
+            if error is not None:
+                raise Unwritten(prediction, f"no heat map: {error}")
         return prediction
 
 
@@ -137,7 +142,9 @@ def _make(directory: Path) -> None:
 
 
 def _draw_overlay(classifier: Classifier, grey: Any, path: Path) -> None:
-    heat_map(classifier, grey).save(path, "PNG")
+    drawn = BytesIO()
+    heat_map(classifier, grey).save(drawn, "PNG")
+    replace_file(path, drawn.getvalue(), 0o644)
 
 
 def _missing(error: ImportError) -> PneumoError:
@@ -170,7 +177,10 @@ def in_order(items: Iterable[Item], function: Callable[[Item], Result], jobs: in
 
 def score_file(scorer: Scorer, file: str) -> FileResult:
     """Read and score a file; whatever fails is the error of this file."""
-    document, error = attempt(lambda: scorer(read(file), file))
+    try:
+        document, error = attempt(lambda: scorer(read(file), file))
+    except Unwritten as failure:
+        return FileResult(file, as_document_of(file, failure.document), unwritten=failure.reason)
     return FileResult(file, document and as_document_of(file, document), error)
 
 
@@ -188,7 +198,7 @@ def attempt(function: Callable[[], Result]) -> tuple[Result | None, str | None]:
     except PneumoError as error:
         return None, error.message
     except OSError as error:
-        return None, f"the result cannot be written: {error.strerror or error}"
+        return None, f"it cannot be written: {error.strerror or error}"
     except MemoryError:
         return None, "too large for this machine's memory"
     except ArithmeticError as error:

@@ -53,7 +53,8 @@ class Reports(NamedTuple):
                 yield outcome
                 continue
             _, error = attempt(lambda file=outcome.file, found=document: self._write(file, found))  # type: ignore[misc]
-            yield replace(outcome, unreported=f"no report was written: {error}") if error else outcome
+            missing = [outcome.unwritten, error and f"no report was written: {error}"]
+            yield replace(outcome, unwritten="; ".join(filter(None, missing)) or None)
 
     def _write(self, file: str, document: Finding) -> None:
         if file == STDIN:

@@ -16,6 +16,7 @@ from typing import NoReturn, TypedDict
 
 from model.serving.predict import Prepared
 from model.serving.prediction import Prediction
+from pneumoctl.scoring.resume_file import Unwritten
 from pneumoctl.scoring.score import Model, as_document_of, attempt, local_scorer, read
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,11 +27,13 @@ class Answer(TypedDict):
     """The outcome of a file: a document, an error, or neither if the file has one of the digests that were sent.
 
     sha256: of the bytes of the file; null if no digests were sent, or if the file could not be read.
+    unwritten: as in FileResult.
     """
 
     document: Prediction | None
     error: str | None
     sha256: str | None
+    unwritten: str | None
 
 
 # A file, and the digests of the contents whose predictions are saved; None if no prediction is to be saved.
@@ -53,18 +56,25 @@ class Worker:
     def _prepare(self, file: str, saved: list[str] | None) -> tuple[Prepared | None, Answer]:
         content, error = attempt(lambda: read(file))
         if content is None:
-            return None, {"document": None, "error": error, "sha256": None}
+            return None, _unscored(error)
         sha256 = None if saved is None else hashlib.sha256(content).hexdigest()
         if saved is not None and sha256 in saved:
-            return None, {"document": None, "error": None, "sha256": sha256}
+            return None, _unscored(None, sha256)
         prepared, error = attempt(lambda: self._scorer.prepare(content, file))
-        return prepared, {"document": None, "error": error, "sha256": sha256}
+        return prepared, _unscored(error, sha256)
 
     def _finish(self, file: str, prepared: Prepared | None, answer: Answer) -> Answer:
         if prepared is None:
             return answer
-        document, error = attempt(lambda: self._scorer.finish(prepared))
+        try:
+            document, error = attempt(lambda: self._scorer.finish(prepared))
+        except Unwritten as failure:
+            return {**answer, "document": as_document_of(file, failure.document), "unwritten": failure.reason}
         return {**answer, "document": document and as_document_of(file, document), "error": error}
+
+
+def _unscored(error: str | None, sha256: str | None = None) -> Answer:
+    return {"document": None, "error": error, "sha256": sha256, "unwritten": None}
 
 
 def serve(model: Model, requests: int, answers: int) -> NoReturn:

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, Self, cast
 from model.serving.prediction import Prediction
 from pneumoctl.scoring import worker
 from pneumoctl.scoring.find_files import STDIN
-from pneumoctl.scoring.resume_file import ResumeFile, Scorer
+from pneumoctl.scoring.resume_file import ResumeFile, Scorer, Unwritten
 from pneumoctl.scoring.score import HERE_BYTES, FileResult, Model, in_order, score_file
 from pneumoctl.scoring.worker import Answer, Request
 
@@ -84,12 +84,12 @@ class WorkerPool:
 
     def _result(self, file: str, answer: Answer) -> FileResult:
         document, error, sha256 = answer["document"], answer["error"], answer["sha256"]
-        if self._record is None or sha256 is None or error is not None:
-            return FileResult(file, document, error)
+        if self._record is None or sha256 is None or error is not None or answer["unwritten"] is not None:
+            return FileResult(file, document, error, answer["unwritten"])
         try:
             return FileResult(file, self._record.saved_or_append(sha256, file, document))
-        except OSError as failure:
-            return FileResult(file, None, f"the result cannot be written: {failure.strerror or failure}")
+        except Unwritten as failure:
+            return FileResult(file, failure.document, unwritten=failure.reason)
 
 
 class _Process:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from model import phantom
 from pneumoctl import installation
 from pneumoctl.errors import Exit
+from pneumoctl.scoring.worker_pool import MANY
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +53,36 @@ def test_dicom_without_pydicom_is_an_error_that_names_the_extra(tiny_bundle: Pat
     result = _process(tmp_path / "x.dcm", "--model", tiny_bundle, before=_without("pydicom", tmp_path))
     assert result.returncode == Exit.FAILED and "ERROR" in result.stdout and "needs pydicom" in result.stdout
     assert installation.install_command("predict") in result.stdout
+
+
+@pytest.mark.parametrize("count", [1, MANY])  # in this process, and in worker processes
+def test_a_file_that_cannot_be_written_costs_no_finding(tiny_bundle: Path, tmp_path: Path, count: int) -> None:
+    """A line of --resume is longer than the largest file that may be written; a folder has a heat map's name."""
+    folder, maps = tmp_path / "films", tmp_path / "maps"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03}.png").write_bytes(phantom.png(101, 96, opacity=True))
+    chosen = (folder, "--model", tiny_bundle, "--json")
+    whole = json.loads(_process(*chosen).stdout)["predictions"]
+    (maps / f"{whole[0]['id']}.png").mkdir(parents=True)
+    limit = (signal.SIGXFSZ, signal.SIG_IGN), (resource.RLIMIT_FSIZE, (100, 100))
+    for words, reason, missing, options in (
+        (("--explain", maps), "no heat map: ", 1, {}),
+        (
+            ("--resume", tmp_path / "saved"),
+            "not saved in the file of --resume: File too large",
+            count,
+            {"preexec_fn": lambda: (signal.signal(*limit[0]), resource.setrlimit(*limit[1]))},
+        ),
+    ):
+        result = _process(*chosen, *words, **options)
+        told = json.loads(result.stdout)
+        assert [each["finding"] for each in told["predictions"]] == [each["finding"] for each in whole]
+        assert len(told["errors"]) == missing and told["errors"][0]["message"].startswith(reason)
+        assert result.returncode == Exit.PARTLY and "Traceback" not in result.stderr
+    assert len(list(maps.glob("*.png"))) == count and not list(maps.glob(".*"))
+    again = _process(*chosen, "--resume", tmp_path / "saved")
+    assert again.returncode == Exit.DONE and len(json.loads(again.stdout)["predictions"]) == count
 
 
 def test_standard_input_is_scored(tiny_bundle: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_refused_file_gets_no_report_and_a_finding_without_one_is_not_lost(
         "no report was written: its header has no StudyInstanceUID",
         "no report was written: PNG has no study to refer to",
     ]
-    assert "2 findings without the report of --sr" in printed.err
+    assert "2 predictions without what was to be written" in printed.err
     assert list(Path("reports").iterdir()) == [] and "Secret" not in printed.out + printed.err
     assert predict(folder, "--sr", "reports", "--fail-on-positive", "--csv") == Exit.CHANGES
     found = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
