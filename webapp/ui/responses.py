@@ -10,6 +10,7 @@ from typing import Any
 from model.schema import Invalid, checked
 from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.documents import (
+    Check,
     Created,
     Entry,
     Feedback,
@@ -19,7 +20,6 @@ from webapp.documents import (
     Pictures,
     Place,
     Problem,
-    Readiness,
     StoredReview,
 )
 
@@ -130,14 +130,29 @@ def pictures(value: object) -> Pictures:
 
 
 def notice(value: object) -> str | None:
-    """What the API's readiness says: why nothing can be stored, or its warnings; raises Invalid."""
-    checks = checked(value, Readiness)["checks"]
-    store = checks["store"]
+    """What the API's readiness says: why nothing can be stored, or its warnings; raises Invalid.
+
+    What an API of a later version says beside is left out.
+    """
+    checks = value.get("checks") if isinstance(value, dict) else None
+    if not isinstance(checks, dict):
+        raise Invalid("the readiness has no checks")
+    store, clock = (_check(checks[name]) if name in checks else None for name in ("store", "clock"))
+    if store is None:
+        raise Invalid("the readiness has no check of the store")
     if not store["ok"]:
         fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
         return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
-    warnings = [check.get("warning") for check in (store, checks.get("clock", {}))]
+    warnings = [check.get("warning") for check in (store, clock) if check]
     return "; and ".join(words for words in warnings if words) or None
+
+
+def _check(value: object) -> Check:
+    known = value
+    if isinstance(value, dict):
+        known = {name: field for name, field in value.items() if name in Check.__annotations__}
+    answer: Check = checked(known, Check)
+    return answer
 
 
 def _current_answer(value: object) -> object:

@@ -7,6 +7,7 @@ from webapp.api.storage.errors import StoreFull
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.store import Store
 from webapp.api.storage.usage import Usage
+from webapp.ui.responses import Invalid, notice
 
 MB = 2**20
 
@@ -44,6 +45,20 @@ def test_an_api_that_says_nothing_of_its_store_gives_no_notice(page_of_fake_api,
     fake_api.body = b'{"predictions": [], "damaged": [], "next": null, "total": 0}'
     answer = page_of_fake_api.get("/")
     assert answer.status_code == 200 and "pneumoctl status" not in visible(answer)
+
+
+def test_an_api_of_a_later_version_may_say_more():
+    check = {"ok": True, "fault": None}
+    said = {
+        "status": "degraded",
+        "checks": {"store": check | {"warning": "nearly full", "new": 1}, "other": {}},
+        "more": 1,
+    }
+    assert notice(said) == "nearly full"
+    assert notice({"checks": {"store": check, "clock": check | {"warning": "ahead"}}}) == "ahead"
+    for wrong in (None, [], {}, {"checks": {}}, {"checks": {"store": {"ok": 1}}}, {"checks": {"store": None}}):
+        with pytest.raises(Invalid):
+            notice(wrong)
 
 
 def test_a_fault_that_nobody_foresaw_is_not_quoted_on_the_page(page, monkeypatch):
