@@ -36,7 +36,7 @@ VERBS = {
     "gpu": ("gpu", "Show whether a GPU costs money; stop it; test its guards."),
     "runs": ("runs", "List training runs and their receipts."),
     "model": ("model", "List, compare, promote and copy trained models."),
-    "results": ("results", "Export, import and erase stored results."),
+    "results": ("results", "Export, import, report and erase stored results."),
     "secrets": ("secrets", "Show the page's login; rotate the secrets (aws)."),
 }
 

@@ -88,6 +88,11 @@ def test_saved_predictions_are_not_made_again(films: list[str], model: Model, tm
     assert sorted(lines) == sorted([*(film for film in films if film != films[9]), films[0]])
 
 
+def workers(pool: WorkerPool) -> list[psutil.Process]:
+    """The processes of a pool; other tests may have begun further children of this process."""
+    return [psutil.Process(process._number) for process in pool._started]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_process_is_an_error_of_its_files_alone(
     number: signal.Signals, films: list[str], model: Model, monkeypatch: pytest.MonkeyPatch
@@ -95,12 +100,13 @@ def test_a_killed_process_is_an_error_of_its_files_alone(
     monkeypatch.setattr(worker_pool, "_FILES", 8)
     scorer, _, _ = local_scorer(*model)
     with WorkerPool(model, scorer, None) as pool:
-        psutil.Process().children()[0].send_signal(number)
+        (first, *_) = children = workers(pool)
+        first.send_signal(number)
         results = list(pool.score_all(films))
     errors = [result for result in results if result.error and f"signal {number}" in result.error]
     assert [result.file for result in results] == films
     assert 1 <= len(errors) <= worker_pool._FILES and not any(result.document for result in errors)
-    assert not psutil.Process().children()
+    assert not any(child.is_running() for child in children)
 
 
 def test_a_process_is_replaced_while_a_pipe_is_scored(
@@ -132,7 +138,7 @@ def test_a_process_is_replaced_while_a_pipe_is_scored(
     with WorkerPool(model, score_here, None) as pool:
         monkeypatch.setattr(worker, "local_scorer", open_there)
         monkeypatch.setattr(worker_pool._Process, "end", end)
-        for child in psutil.Process().children():
+        for child in workers(pool):
             child.kill()
         results = list(pool.score_all([f"/dev/fd/{reader}", *films]))
     os.close(reader)
@@ -149,7 +155,7 @@ def test_a_process_that_cannot_be_replaced_is_an_error_of_each_file(
     before = len(list(Path("/proc/self/fd").iterdir()))
     with WorkerPool(model, scorer, None) as pool:
         monkeypatch.setattr(worker_pool, "_fork", no_memory)
-        for child in psutil.Process().children():
+        for child in workers(pool):
             child.kill()
         results = list(pool.score_all(films))
         assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -162,7 +168,7 @@ def test_a_command_may_be_started_with_ignored_ends_of_processes(films: list[str
     try:
         scorer, _, _ = local_scorer(*model)
         with WorkerPool(model, scorer, None) as pool:
-            psutil.Process().children()[0].kill()
+            workers(pool)[0].kill()
             results = list(pool.score_all(films))
     finally:
         signal.signal(signal.SIGCHLD, handler)
@@ -178,9 +184,10 @@ def test_a_process_keeps_nothing_that_its_parent_has_open(
     scorer, scoring, _ = local_scorer(*model)
     with ResumeFile(tmp_path / "out.jsonl", scoring) as record, WorkerPool(model, scorer, record) as pool:
         assert len(list(pool.score_all(films))) == len(films)
-        workers = psutil.Process().children()
-        assert all(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())) == 4 for worker in workers)
-        assert os.getsid(0) not in [os.getsid(worker.pid) for worker in workers]
+        children = workers(pool)
+        assert len(children) == 2
+        assert all(len(list(Path(f"/proc/{child.pid}/fd").iterdir())) == 4 for child in children)
+        assert os.getsid(0) not in [os.getsid(child.pid) for child in children]
 
 
 def test_a_model_that_a_process_cannot_load_is_an_error_of_each_file(

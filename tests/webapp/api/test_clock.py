@@ -19,7 +19,7 @@ def asked(config, monkeypatch):
 
     def ask(ahead: float, days: int = 30) -> tuple[dict, str]:
         monkeypatch.setattr(Eraser, "redis_time", lambda _: time.time() - ahead)
-        caller = Caller(api.create_app({**config, "RETENTION_DAYS": days}).test_client())
+        caller = Caller(api.create_app({**config, "RETENTION_DAYS": days, "ERASE_EXPIRED": "no"}).test_client())
         answer = caller.client.get("/readyz")
         assert answer.status_code == 200
         return answer.get_json()["checks"]["clock"], caller.client.get("/metrics").get_data(as_text=True)
@@ -51,7 +51,9 @@ def test_a_clock_that_hides_nothing_is_no_warning(asked):
 
 
 def test_without_redis_nothing_is_known_of_the_clock(config):
-    caller = Caller(api.create_app({**config, "REDIS_PORT": 1, "RETENTION_DAYS": 30}).test_client())
+    caller = Caller(
+        api.create_app({**config, "REDIS_PORT": 1, "RETENTION_DAYS": 30, "ERASE_EXPIRED": "no"}).test_client()
+    )
     answer = caller.client.get("/readyz")
     assert answer.status_code == 503 and answer.get_json()["checks"]["clock"]["warning"] is None
     assert "pneumo_clock_error_seconds " not in caller.client.get("/metrics").get_data(as_text=True)
