@@ -76,7 +76,7 @@ def test_it_warns_before_it_is_full_and_gives_the_reason_when_it_is(redis, tiny_
 
 
 def test_a_full_store_in_which_results_expire_may_get_room_by_itself(redis, tiny_bundle):
-    settings = api_environment(redis.port, tiny_bundle) | {"RETENTION_DAYS": "30"}
+    settings = api_environment(redis.port, tiny_bundle) | {"RETENTION_DAYS": "30", "ERASE_EXPIRED": "no"}
     limit(redis, 120)
     row = ready(Caller(api.create_app(settings).test_client()), 503)
     assert "full (" in row["fault"] and not row["lasting"]
