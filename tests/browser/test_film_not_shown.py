@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import Stack, Watched
-from tests.browser.viewer_pages import labels, nth, ready, said, upload, wait_for_film
+from tests.browser.viewer_pages import labels, nth, ready, said, send_half, upload, wait_for_film
 
 PICTURE = "img[data-picture]"
 NOISE = """() => {
@@ -47,9 +47,7 @@ def test_a_film_is_hidden_and_not_reviewed_by_a_key_until_all_of_it_is_there(sta
 
 def test_half_a_film_is_an_error_and_no_key_reviews_it(stack: Stack, watched: Watched, path: str):
     page = watched.page
-    whole = page.request.get(f"{stack.ui.url}{path}/image.png").body()
-    half = whole[: len(whole) // 2]
-    page.route("**/image.png", lambda route: route.fulfill(content_type="image/png", body=half))
+    send_half(stack, page, path, "image.png")
     page.goto(stack.ui.url + path)
     expect(page.locator("[data-film]").get_by_role("alert")).to_contain_text("could not be loaded")
     expect(page.locator("[data-film] img, .stage")).to_have_count(0)
@@ -61,9 +59,7 @@ def test_half_a_film_is_an_error_and_no_key_reviews_it(stack: Stack, watched: Wa
 
 def test_half_a_heat_map_is_an_error(stack: Stack, watched: Watched, path: str):
     page = watched.page
-    whole = page.request.get(f"{stack.ui.url}{path}/heatmap.png").body()
-    half = whole[: len(whole) // 2]
-    page.route("**/heatmap.png", lambda route: route.fulfill(content_type="image/png", body=half))
+    send_half(stack, page, path, "heatmap.png")
     page.goto(stack.ui.url + path)
     wait_for_film(page)
     page.get_by_label("Heat map over the film").click()

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import Stack, Watched
 from tests.browser.test_pages import CONTRAST, assess, show_together
-from tests.browser.viewer_pages import labels, nth, ready, said, upload, wait_for_film
+from tests.browser.viewer_pages import labels, nth, open_film, ready, said, upload, wait_for_film
 
 LABELS = {"1": "pneumonia", "2": "no pneumonia", "3": "unsure"}
 
@@ -42,9 +42,7 @@ def test_twenty_reviews_by_two_keys_each(stack: Stack, watched: Watched, paths: 
 
 def test_a_review_says_that_it_was_saved_and_stays_on_the_film(stack: Stack, watched: Watched, three: list[str], shoot):
     page = watched.page
-    page.goto(stack.ui.url + three[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, three[0])
     page.get_by_label("Comment").fill("12 j")
     page.get_by_label("Comment").press("2")
     page.get_by_label("pneumonia", exact=True).focus()
@@ -66,9 +64,7 @@ def test_a_key_pressed_twice_saves_one_review(stack: Stack, watched: Watched, th
     page = watched.page
     held: list[Route] = []
     page.route("**/feedback", lambda route: held.append(route))
-    page.goto(stack.ui.url + three[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, three[0])
     page.keyboard.press("2")
     page.keyboard.press("2")
     page.keyboard.press("1")
@@ -95,9 +91,7 @@ def test_a_review_that_is_not_saved_is_an_error_and_the_film_stays(
     stack: Stack, watched: Watched, three: list[str], shoot
 ):
     page = watched.page
-    page.goto(stack.ui.url + three[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, three[0])
     stack.redis.kill()
     try:
         page.keyboard.press("2")
@@ -118,9 +112,7 @@ def test_a_review_that_is_not_saved_is_an_error_and_the_film_stays(
 
 def test_keys_of_the_film(stack: Stack, watched: Watched, paths: list[str]):
     page = watched.page
-    page.goto(stack.ui.url + paths[1])
-    wait_for_film(page)
-    ready(page)
+    open_film(stack, page, paths[1])
     size = "document.querySelector('.stage').getBoundingClientRect().width"
     fitted = page.evaluate(size)
     for key, factor in (("+", 1.25), ("+", 1.5625), ("-", 1.25), ("0", 1)):

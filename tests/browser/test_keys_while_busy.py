@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import Stack, Watched
-from tests.browser.viewer_pages import labels, nth, ready, said, upload, wait_for_film
+from tests.browser.viewer_pages import labels, nth, open_film, said, upload
 
 
 @pytest.fixture
@@ -19,9 +19,7 @@ def test_a_comment_that_is_begun_while_a_review_is_saved_is_no_key(stack: Stack,
     page = watched.page
     held: list[Route] = []
     page.route("**/feedback", lambda route: held.append(route))
-    page.goto(stack.ui.url + two[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, two[0])
     page.keyboard.press("2")
     route = nth(page, held, 0)
     page.get_by_label("Comment").focus()
@@ -46,9 +44,7 @@ def test_a_comment_that_is_begun_while_a_review_is_saved_is_no_key(stack: Stack,
 @pytest.mark.parametrize("by", ["key", "link", "form"])
 def test_no_review_begins_while_another_page_is_loaded(stack: Stack, watched: Watched, two: list[str], by: str):
     page = watched.page
-    page.goto(stack.ui.url + two[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, two[0])
     held: list[Route] = []
     posts: list[str] = []
     page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
@@ -72,9 +68,7 @@ def test_no_review_begins_while_another_page_is_loaded(stack: Stack, watched: Wa
 
 def test_a_key_that_is_held_acts_once(stack: Stack, watched: Watched, two: list[str]):
     page = watched.page
-    page.goto(stack.ui.url + two[0])
-    ready(page)
-    wait_for_film(page)
+    open_film(stack, page, two[0])
     for _ in range(2):
         page.keyboard.down("i")
     expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "true")

@@ -29,6 +29,20 @@ def upload(stack: Stack, browser: Browser, folder: Path, sizes: list[tuple[int, 
     return [paths[file.name] for file in files]
 
 
+def open_film(stack: Stack, page: Page, path: str) -> None:
+    """Open the page of a result and wait until its film can be adjusted and the keys work."""
+    page.goto(stack.ui.url + path)
+    ready(page)
+    wait_for_film(page)
+
+
+def send_half(stack: Stack, page: Page, path: str, picture: str) -> None:
+    """Answer requests for this picture of a result with the first half of its bytes."""
+    whole = page.request.get(f"{stack.ui.url}{path}/{picture}").body()
+    half = whole[: len(whole) // 2]
+    page.route(f"**/{picture}", lambda route: route.fulfill(content_type="image/png", body=half))
+
+
 def wait_for_film(page: Page) -> None:
     """Until the film can be adjusted."""
     expect(page.get_by_role("button", name="Invert")).to_be_enabled()
