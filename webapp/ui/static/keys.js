@@ -9,6 +9,7 @@ const dialog = document.getElementById("keys");
 const switched = dialog.querySelector("[data-keys-on]");
 let saving = null; // the review on its way, a promise: whether it was saved
 let saved = null; // the last one that was saved from this page, without a comment
+let unsaved = false; // the last one was not saved, and no key to leave the film has been pressed since
 let abandoned = null; // the comment of which the reader was told that it is not saved
 let leaving = false; // the next page is asked for: a review that starts now may be cut off, or be meant for the next film
 
@@ -42,7 +43,12 @@ function typing(element) {
 }
 
 async function goTo(rel) {
-  if (saving && !(await saving)) { return; } // the error of the review is shown: it must be seen
+  if (saving && !(await saving)) { unsaved = false; return; } // the error of the review is shown: it must be seen
+  if (unsaved) { // also by a reader who pressed the key while it was about to be shown
+    unsaved = false;
+    fail("the review was not saved. Save it with 1, 2 or 3, or press the key again to leave it.");
+    return;
+  }
   const link = document.querySelector(`.places a[rel=${rel}]`);
   const comment = document.querySelector("#feedback [name=comment]")?.value.trim() ?? "";
   if (link && comment && comment !== abandoned) {
@@ -118,6 +124,7 @@ async function review(label) {
   if (saved === label && !comment) { say(`Already saved: ${label}.`); return; }
   say("Saving the review");
   saving = post(form, label).then((fault) => {
+    unsaved = fault !== null;
     if (fault) { fail(fault); } else {
       saved = comment ? null : label;
       say(`Saved: ${label}.`);
@@ -166,7 +173,7 @@ document.addEventListener("click", (event) => {
   if (event.target.closest(".places a[href]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) { leaving = true; }
 });
 window.addEventListener("pageshow", () => { // also after Back, which can show the page as it was left
-  [leaving, saved] = [false, null];
+  [leaving, saved, unsaved] = [false, null, false];
   switched.checked = readSwitch();
 });
 window.addEventListener("storage", () => { switched.checked = readSwitch(); });
