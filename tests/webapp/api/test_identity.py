@@ -1,0 +1,33 @@
+"""The identity of who makes a request."""
+
+import pytest
+from flask import Flask
+
+from webapp.api.identity import OF_ROLE, ROLES, STACK, TOKEN_SCOPES, Actor, acting, set_acting
+
+
+def test_a_request_that_was_not_authenticated_has_no_actor():
+    with Flask(__name__).test_request_context(), pytest.raises(LookupError):
+        acting()
+
+
+def test_the_actor_belongs_to_the_current_request():
+    app, alice = Flask(__name__), Actor("alice", "user", "reader", OF_ROLE["reader"])
+    with app.test_request_context():
+        set_acting(alice)
+        assert acting() is alice
+    with app.test_request_context(), pytest.raises(LookupError):
+        acting()
+
+
+def test_each_role_may_do_all_that_the_one_before_may():
+    reader, reviewer, admin = (OF_ROLE[role] for role in ROLES)
+    assert reader < reviewer < admin == STACK.scopes
+    assert reader == {"read"}
+    assert not STACK.scopes.intersection({"accounts", "erase"}).intersection(TOKEN_SCOPES)
+
+
+def test_an_actor_may_do_what_its_scopes_allow():
+    client = Actor("pacs", "token", "client", frozenset({"dicom"}))
+    assert client.may("dicom")
+    assert not client.may("read")

@@ -1,0 +1,51 @@
+"""Who makes the current request: a person, a client program with a token of its own, or the stack itself."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from flask import g
+
+Role = Literal["reader", "reviewer", "admin"]
+Scope = Literal["read", "predict", "review", "export", "dicom", "erase", "accounts"]
+ROLES: tuple[Role, ...] = get_args(Role)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+TOKEN_SCOPES: tuple[Scope, ...] = ("read", "predict", "review", "export", "dicom")  # what a client's token may have
+OF_ROLE: dict[str, frozenset[str]] = {
+    "reader": frozenset({"read"}),
+    "reviewer": frozenset({"read", "predict", "review"}),
+    "admin": frozenset(SCOPES),
+}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts. `name`: of the user or of the token. `role`: a user's; "client" of a token, "admin" of the stack.
+
+    The stack is pneumoctl, or the page of a stack without users.
+    scopes: what the actor may do.
+    """
+
+    name: str
+    kind: Literal["user", "token", "stack"]
+    role: str
+    scopes: frozenset[str] = frozenset()
+
+    def may(self, scope: str) -> bool:
+        """Whether the actor may do what needs that scope."""
+        return scope in self.scopes
+
+
+STACK = Actor("stack", "stack", "admin", frozenset(SCOPES))
+
+
+def acting() -> Actor:
+    """Who makes the current request, which was authenticated; a LookupError if it was not."""
+    actor = g.get("actor")
+    if actor is None:
+        raise LookupError("this request was not authenticated")
+    return actor
+
+
+def set_acting(actor: Actor) -> None:
+    """Record who makes the current request; for the authentication, and for tests."""
+    g.actor = actor
