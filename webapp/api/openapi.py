@@ -16,6 +16,8 @@ _TYPES = {
     "Finding": Finding,
     "Refusal": Refusal,
     "Caution": Caution,
+    "SameFile": documents.SameFile,
+    "Source": documents.Source,
     "Created": documents.Created,
     "PartlyCreated": documents.PartlyCreated,
     "SentFile": documents.SentFile,

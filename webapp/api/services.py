@@ -9,6 +9,7 @@ from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
 from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.studies import Pseudonyms
 from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"
@@ -29,6 +30,7 @@ class Services:
     uploads: ConcurrencyLimit
     scoring: ConcurrencyLimit
     metrics: Metrics
+    pseudonyms: Pseudonyms
 
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
@@ -37,13 +39,15 @@ class Services:
         metrics.begin(scorer.version)
         if (bins := scorer.validation_bins) is not None:
             metrics.expect(scorer.version, bins)
+        store = ListedStore.open(settings.store)
         return cls(
             settings=settings,
-            store=ListedStore.open(settings.store),
+            store=store,
             scorer=scorer,
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=metrics,
+            pseudonyms=store.pseudonyms,
         )
 
 

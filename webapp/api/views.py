@@ -57,10 +57,11 @@ def create() -> tuple[Response, int] | Response:
         files = intake.selected(request.files.getlist("file"))
         outcome = intake.process(services(), files, listed=PROBE_HEADER not in request.headers)
     if outcome.worst is None:
-        return jsonify(predictions=outcome.predictions), HTTPStatus.CREATED
+        return jsonify(predictions=outcome.predictions, sources=outcome.sources), HTTPStatus.CREATED
     if not outcome.predictions:
         return outcome.worst.response()
-    return jsonify(predictions=outcome.predictions, errors=outcome.errors), HTTPStatus.MULTI_STATUS
+    answer = {"predictions": outcome.predictions, "sources": outcome.sources, "errors": outcome.errors}
+    return jsonify(answer), HTTPStatus.MULTI_STATUS
 
 
 @api.get("/predictions")
@@ -94,6 +95,8 @@ def _entry(record: Record, review: Review) -> Entry:
         "review": review.label,
         "review_damaged": review.damaged,
         "disagrees": review.disagrees(record.prediction),
+        "folder": "" if record.source is None else record.source["folder"],
+        "study": None if record.source is None else record.source["study"],
     }
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import FeedbackList, Pictures, Place
+from webapp.documents import FeedbackList, Pictures, Place, Source
 from webapp.requests import PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
@@ -75,6 +75,11 @@ class ApiClient:
         """Whether a prediction has a picture and can have a heat map, and if not, why."""
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}/pictures", request_id)
         return _read(answer, responses.pictures)
+
+    def source(self, identifier: str, request_id: str) -> Source:
+        """Where the file of a prediction came from."""
+        answer = self._transport.request("GET", f"/v1/predictions/{identifier}/source", request_id)
+        return _read(answer, responses.source)
 
     def erase(self, identifier: str, request_id: str) -> None:
         """Erase a prediction with its picture, heat map and feedback."""

@@ -12,9 +12,10 @@ from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
 from webapp.api.storage.records import Page, Place, Record, Review, require_valid
 from webapp.api.storage.retention import Retention
-from webapp.api.storage.rows import Positions, Rows
+from webapp.api.storage.rows import Positions, Rows, content_number
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store import Store
+from webapp.api.storage.studies import Pseudonyms
 from webapp.api.storage.transactions import read_together
 from webapp.api.storage.worklist import Worklist
 
@@ -88,6 +89,13 @@ class Lists:
                 previous=_intact(rows, chosen[:before][::-1]),
                 next=_intact(rows, chosen[before + there :]),
             )
+
+    def of_content(self, sha256: str, limit: int) -> list[Record]:
+        """The oldest `limit` listed records of a file with that SHA-256, oldest first; raises NotRead, Unlistable."""
+        with self._worklist.rows(_SHORT_SECONDS) as rows:
+            members = rows.of_content(content_number(sha256), self._cutoff())[:limit]
+        opened, _ = self._opened(_Part(members, _ALL, members, False, 0, None, []))
+        return [each for each in opened["records"] if each.source is not None and each.source["sha256"] == sha256]
 
     def _part(
         self,
@@ -200,6 +208,7 @@ class ListedStore(Store):
         super().__init__(client, seal, retention)
         reader = Store(client, seal)  # not this object: in a cycle the client's connections would be closed too late
         self.lists = Lists(client, reader.open_record, reader.reviews.last, retention)
+        self.pseudonyms = Pseudonyms(client, seal)
 
 
 def _intact(rows: Rows, positions: Positions) -> str | None:
