@@ -117,6 +117,12 @@ class Page(TypedDict):
     models: list[str]
 
 
+class Position(TypedDict):
+    """The last change of the store: another text after a prediction was added, reviewed or erased."""
+
+    position: str
+
+
 class Place(TypedDict):
     """Where a prediction stands in a list: its number from 1; null if the list does not have it.
 

@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 # Sent by health checks: the picture is scored and stored as any other, but expires soon and is not listed.
 PROBE_HEADER = "X-Pneumo-Probe"
+POSITION_HEADER = "X-Pneumo-Position"  # of a list: the last change of the store before it was read
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 
 Observer = Callable[[object, str, int, float], None]  # URL rule, method, status, seconds

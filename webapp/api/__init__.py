@@ -6,6 +6,7 @@ from flask import Flask, Response
 
 from webapp import access_log, requests
 from webapp.api import expiry, health, problems
+from webapp.api.change_views import change_views
 from webapp.api.services import Services, attach
 from webapp.api.settings import ApiSettings
 from webapp.api.source_views import source_views
@@ -41,6 +42,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     problems.register(app)
     app.register_blueprint(api)
     app.register_blueprint(source_views)
+    app.register_blueprint(change_views)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

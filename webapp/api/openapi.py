@@ -22,6 +22,7 @@ _TYPES = {
     "PartlyCreated": documents.PartlyCreated,
     "SentFile": documents.SentFile,
     "Page": documents.Page,
+    "Position": documents.Position,
     "Availability": documents.Availability,
     "Pictures": documents.Pictures,
     "Entry": documents.Entry,

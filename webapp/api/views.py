@@ -17,7 +17,7 @@ from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, SentFile, StoredReview
-from webapp.requests import PROBE_HEADER, json_body
+from webapp.requests import POSITION_HEADER, PROBE_HEADER, json_body
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
 _OPENAPI = openapi.document()
@@ -68,6 +68,7 @@ def create() -> tuple[Response, int] | Response:
 def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
     chosen, limit = ListChoice.read(list_parameters.PAGING), list_parameters.limit()
+    position = services().store.lists.position()  # before the list is read: what changes meanwhile is asked for again
     try:
         page = services().store.lists.page(
             chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
@@ -86,7 +87,9 @@ def index() -> Response:
         "first": page.first,
         "models": page.models,
     }
-    return jsonify(document)
+    response = jsonify(document)
+    response.headers[POSITION_HEADER] = position
+    return response
 
 
 def _entry(record: Record, review: Review) -> Entry:

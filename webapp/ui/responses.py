@@ -19,6 +19,7 @@ from webapp.documents import (
     PartlyCreated,
     Pictures,
     Place,
+    Position,
     Problem,
     Source,
     StoredReview,
@@ -51,7 +52,10 @@ class UploadResult:
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of the list. An entry is None if the API does not tell what else is known of the prediction."""
+    """A page of the list. An entry is None if the API does not tell what else is known of the prediction.
+
+    position: the last change of the store before the page was read; empty if the API does not tell.
+    """
 
     predictions: list[Prediction]
     entries: list[Entry | None]
@@ -60,6 +64,7 @@ class ResultPage:
     total: int
     first: int | None
     models: list[str]
+    position: str = ""
 
 
 def prediction(value: object, identifier: str) -> Prediction:
@@ -109,6 +114,12 @@ def source(value: object) -> Source:
     """Where the file of a prediction came from; raises Invalid."""
     answer: Source = checked(value, Source)
     return answer
+
+
+def position(value: object) -> str:
+    """The last change of the store; raises Invalid."""
+    answer: Position = checked(value, Position)
+    return answer["position"]
 
 
 def place(value: object) -> Place:

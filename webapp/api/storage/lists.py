@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import redis
 
 from model.schema import Invalid
-from webapp.api.storage import listing
+from webapp.api.storage import changes, listing
 from webapp.api.storage.errors import Damaged, Missing, NotRead, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
@@ -60,6 +60,11 @@ class Lists:
     def start(self) -> None:
         """Begin to read all results, which filters need."""
         self._worklist.start()
+
+    def position(self) -> str:
+        """A text that is another one after a result was added, reviewed or erased."""
+        with redis_errors():
+            return changes.position(self._redis)
 
     def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
         """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
