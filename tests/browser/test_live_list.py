@@ -70,7 +70,7 @@ def test_the_list_searches_while_the_reader_types(stack: Stack, page: Page, watc
 
 def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page):
     held: list[Route] = []
-    page.route("**/predictions?q=w", lambda route: held.append(route))  # noqa: PLW0108
+    page.route("**/predictions?q=w", lambda route: held.append(route))
     page.get_by_label("File name").fill("w")
     while not held:
         page.wait_for_timeout(20)
