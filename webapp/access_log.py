@@ -11,7 +11,7 @@ from webapp.metrics import METHODS
 
 log = logging.getLogger(__name__)
 # Asked every few seconds by Prometheus, the web page and pneumoctl; logged only if they fail.
-_MONITORING = ("/livez", "/readyz", "/metrics")
+_MONITORING = ("/livez", "/readyz", "/metrics", "/v1/changes")
 
 
 def configure() -> None:

@@ -8,6 +8,7 @@ Label = Literal["pneumonia", "no pneumonia", "unsure"]
 LABELS: tuple[Label, ...] = get_args(Label)
 MAX_COMMENT = 500  # characters
 MAX_SENT_NAME = 4096  # characters: more than a file system allows
+Study = Annotated[str, ("pattern", "^[A-Z2-7]{12}$")]
 _Count = Annotated[int, ("minimum", 0)]
 
 
@@ -30,16 +31,41 @@ class FileError(TypedDict):
     error: Problem
 
 
+class SameFile(TypedDict):
+    """A stored prediction of a file with the same bytes. folder: see Source."""
+
+    id: Identifier
+    file: Annotated[str, ("minLength", 1)]
+    folder: str
+    created: DateTime
+
+
+class Source(TypedDict):
+    """Where a file came from.
+
+    folder: the folder that it was first sent from, relative to what was chosen; empty: none was sent.
+    study: a keyed pseudonym of the Study Instance UID of a DICOM file; null: the file states none.
+    same: other stored predictions of the same bytes, oldest first, at most 5; of an upload, those that were stored
+    before it, which may be the prediction itself. null: not known, as the API has just started.
+    """
+
+    folder: str
+    study: Study | None
+    same: Annotated[list[SameFile], ("maxItems", 5)] | None
+
+
 class Created(TypedDict):
-    """The answer to an upload if every file has a finding or a refusal."""
+    """The answer to an upload if every file has a finding or a refusal. `sources`: one for each prediction."""
 
     predictions: Annotated[list[Prediction], ("minItems", 1)]
+    sources: Annotated[list[Source], ("minItems", 1)]
 
 
 class PartlyCreated(TypedDict):
     """The answer to an upload if some files have neither a finding nor a refusal."""
 
     predictions: Annotated[list[Prediction], ("minItems", 1)]
+    sources: Annotated[list[Source], ("minItems", 1)]
     errors: Annotated[list[FileError], ("minItems", 1)]
 
 
@@ -63,12 +89,15 @@ class Entry(TypedDict):
     The newest one that is not withdrawn counts.
     review_damaged: a review or a withdrawal cannot be read, so that the one that counts is not known.
     disagrees: the review that counts contradicts the finding.
+    folder, study: see Source.
     """
 
     picture: bool
     review: Label | None
     review_damaged: bool
     disagrees: bool
+    folder: str
+    study: Study | None
 
 
 class Page(TypedDict):
@@ -86,6 +115,12 @@ class Page(TypedDict):
     total: _Count
     first: Annotated[int, ("minimum", 1)] | None
     models: list[str]
+
+
+class Position(TypedDict):
+    """The last change of the store: another text after a prediction was added, reviewed or erased."""
+
+    position: str
 
 
 class Place(TypedDict):

@@ -16,6 +16,7 @@ PROBE_HEADER = "X-Pneumo-Probe"
 SESSION_HEADER = "Session"
 NO_SESSION = "none"
 CLIENT_ADDRESS_HEADER = "X-Client-Address"  # from which a login comes, as the page knows it
+POSITION_HEADER = "X-Pneumo-Position"  # of a list: the last change of the store before it was read
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 
 Observer = Callable[[object, str, int, float], None]  # URL rule, method, status, seconds

@@ -25,6 +25,11 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM" or _BARE.match(content) is not None
 
 
+def is_deflated(content: bytes) -> bool:
+    """Whether the bytes of a DICOM file may be deflated: its size cannot be checked before decompression."""
+    return _DEFLATED in content
+
+
 def decode(content: bytes) -> tuple[Image.Image, Stated]:
     """The picture as a viewer shows it, mode "L": bone bright, air dark; and what the header states about the film.
 
@@ -57,7 +62,7 @@ def silence_libraries() -> None:
 
 
 def _parse(content: bytes) -> "Dataset":
-    if _DEFLATED in content:
+    if is_deflated(content):
         raise Refused("unreadable", "deflated DICOM is not supported: its size cannot be checked before decompression")
     from pydicom import dcmread
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian

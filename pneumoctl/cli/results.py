@@ -145,21 +145,30 @@ def _comes_back(invocation: Invocation, export: Path) -> str:
 @on_stack()
 def erase(
     invocation: Invocation,
-    ids: Annotated[list[str], typer.Argument(metavar="ID..", help="Ids of results: 32 digits of 0-9 and a-f.")],
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID..]", help="Ids of results: 32 digits of 0-9 and a-f.")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="STUDY", help="All results of a study, by its 12 letters.")
+    ] = None,
     yes: Yes = False,
 ) -> int:
     """Erase results with their pictures, heat maps and reviews.
 
     This cannot be undone. The stack goes on serving, and an export or backup that is made later does not hold them.
-    Earlier ones still do. Redis is made to write its file anew, so that the disk of the store does not hold them
-    either. Erasing an erased result again changes nothing else.
+    Earlier ones still do. With --study, the question names the results that are erased. Redis is made to write its file
+    anew, so that the disk of the store does not hold them either. Erasing an erased result again changes nothing else.
 
     Exit codes: 6 some of the ids are of no result, or the store failed before all were erased; the others are erased.
     Also if the file of Redis could not be written anew. 1 none of them is of a result, or none is known to be erased.
     """
-    stack, wanted = invocation.stack, erasure.checked(ids)
+    stack = invocation.stack
+    if bool(ids) == (study is not None):
+        raise PneumoError("name either ids or a study", "pneumoctl results erase ID.., or --study STUDY", Exit.USAGE)
+    wanted = erasure.checked(ids) if ids else _films(invocation, erasure.checked_study(study or ""))
     rewriter = stack.require_secrets().redis_rewriter_password
     what = f"{counted(len(wanted), 'result')} of stack {stack.name}, with pictures and reviews"
+    what += f": {', '.join(wanted)}" if study else ""
     if not yes and not console.ask(f"Erase {what}? This cannot be undone."):
         raise PneumoError(f"cancelled: nothing was erased; it would erase {what}", "answer y, or give --yes")
     with stack.locked("results erase"), audit.recorded(stack, "results erase", {"ids": " ".join(wanted)}) as act:
@@ -172,6 +181,16 @@ def erase(
         act.code = Exit.PARTLY if done.unknown or done.failed or done.still_in_file else Exit.DONE
     _tell(stack, done)
     return act.code
+
+
+def _films(invocation: Invocation, study: str) -> list[str]:
+    """The ids of the results of a study."""
+    with target(*invocation).results() as store:
+        found = erasure.films(store, study)
+    if found.damaged:
+        damaged = counted(found.damaged, "damaged record")
+        console.warn(f"{damaged} may belong to this study, too; erase by id, as on the list of the page")
+    return found.ids
 
 
 def _tell(stack: Stack, done: erasure.Erased) -> None:

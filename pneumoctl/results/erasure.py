@@ -11,6 +11,7 @@ from pneumoctl.results import program, transfer
 from pneumoctl.results.transfer import ResultStore
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_STUDY = re.compile("[A-Z2-7]{12}")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,32 @@ def checked(identifiers: Sequence[str]) -> list[str]:
         message = f"not the id of a result, which has 32 digits of 0-9 and a-f: {', '.join(wrong)}"
         raise PneumoError(message, "copy the id from the page of the result, under Details", Exit.USAGE)
     return small
+
+
+def checked_study(pseudonym: str) -> str:
+    """The pseudonym of a study in capital letters. Raises PneumoError (usage) if it is none."""
+    study = pseudonym.strip().upper()
+    if not _STUDY.fullmatch(study):
+        message = f"not the pseudonym of a study, which has 12 of the letters A to Z and 2 to 7: {pseudonym}"
+        raise PneumoError(message, "copy it from the page of a result of the study", Exit.USAGE)
+    return study
+
+
+@dataclass(frozen=True)
+class Films:
+    """The ids of the results of a study, and how many damaged records may belong to it, too."""
+
+    ids: list[str]
+    damaged: int
+
+
+def films(store: ResultStore, study: str) -> Films:
+    """The results of a study. Raises PneumoError if there is none."""
+    found = Films(**json.loads(transfer.run(store, program.ERASE, ("--study", study))))
+    if not found.ids:
+        message = f"no stored result is of study {study}"
+        raise PneumoError(message, "copy the study from the page of one of its results")
+    return found
 
 
 def erased(store: ResultStore) -> set[str]:

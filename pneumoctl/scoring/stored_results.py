@@ -22,6 +22,8 @@ class _Entry(TypedDict):
     review: Literal["pneumonia", "no pneumonia", "unsure"] | None
     review_damaged: bool
     disagrees: bool
+    folder: NotRequired[str]
+    study: NotRequired[str | None]
 
 
 class _Problem(TypedDict):

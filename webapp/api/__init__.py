@@ -7,9 +7,11 @@ from flask import Flask, Response
 from webapp import access_log, requests
 from webapp.api import authentication, expiry, health, problems
 from webapp.api.account_views import accounts
+from webapp.api.change_views import change_views
 from webapp.api.services import Services, attach
 from webapp.api.session_views import sessions
 from webapp.api.settings import ApiSettings
+from webapp.api.source_views import source_views
 from webapp.api.token_views import tokens
 from webapp.api.views import api
 from webapp.environment import Environment
@@ -46,6 +48,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(accounts)
     app.register_blueprint(sessions)
     app.register_blueprint(tokens)
+    app.register_blueprint(source_views)
+    app.register_blueprint(change_views)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

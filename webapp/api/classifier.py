@@ -1,10 +1,11 @@
 """Score pictures for the API; the only module of it that imports the model."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model import phantom
+from model.images.dicom_study import study_uid
 from model.serving.explain import heat_map
 from model.serving.predict import DEFAULTS, Classifier, identity
 from model.serving.prediction import Choices, Prediction
@@ -15,10 +16,14 @@ _FEWEST = 200  # validation films whose shares are known well enough: see the ru
 
 @dataclass(frozen=True)
 class Scored:
-    """The prediction document, and the picture to store with it; None if the file could not be decoded."""
+    """The prediction document, the picture to store with it, and the Study Instance UID of a DICOM file.
+
+    preview: None if the file could not be decoded. study_uid: never stored or shown; None if the file states none.
+    """
 
     document: Prediction
     preview: Preview | None
+    study_uid: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Scorer:
     def score(self, content: bytes, file: str) -> Scored:
         """A finding or a refusal for the bytes of a file; a bad picture never raises."""
         document, picture = self._classifier.examine(content, file, self._check_pool)
-        return Scored(document, None if picture is None else make_preview(picture.grey))
+        return Scored(document, None if picture is None else make_preview(picture.grey), study_uid(content))
 
     def identity(self, digest: str, file: str) -> str:
         """The id of the prediction for a file with that SHA-256 (hexadecimal) and name."""

@@ -5,6 +5,8 @@ is then made to write its file anew, which held them. stdout: JSON, each id in o
 `erased`, `before` (erased earlier), `unknown` (there is none, or it has expired) and `failed` (from the first at which
 the store failed: that one may be erased, the others are not); `still_in_file`: why the file of Redis may
 still hold what was erased, or null. stderr: the reason of a failure.
+With --study, nothing is erased or read from stdin, and stdout has the `ids` of the study's results, and how many
+`damaged` records may belong to it.
 With --list, nothing is erased, and `before` has all that was erased earlier and is not stored.
 """
 
@@ -14,7 +16,7 @@ import sys
 from typing import Any
 
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
 from webapp.api.storage.rewriting import rewrite
 from webapp.api.storage.store import Store
 from webapp.environment import Environment, EnvironmentInvalid
@@ -28,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """Erase, or list; returns 0, or PARTLY or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.erase", description=__doc__)
     parser.add_argument("--list", action="store_true", help="only list what was erased")
+    parser.add_argument("--study", help="only list the results of the study with this pseudonym")
     arguments = parser.parse_args(argv)
     outcomes: dict[str, Any] = {"erased": [], "before": [], "unknown": [], "failed": [], "still_in_file": None}
     order: dict[str, Any] = {"ids": []}
@@ -37,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         environment.check()
         store = Store.open(settings)
         store.wait(_WAIT_S)
+        if arguments.study is not None:
+            sys.stdout.write(json.dumps(_films(store, arguments.study)) + "\n")
+            return 0
         if arguments.list:
             outcomes["before"] = sorted(set(store.eraser.erased()).difference(store.ids()))
         else:
@@ -52,6 +58,22 @@ def main(argv: list[str] | None = None) -> int:
         return PARTLY if outcomes["erased"] else 1
     sys.stdout.write(json.dumps(outcomes) + "\n")
     return 0
+
+
+def _films(store: Store, study: str) -> dict[str, Any]:
+    """The ids of a study's results, sorted, and how many records cannot be read."""
+    ids, damaged = [], 0
+    for identifier in store.ids():
+        try:
+            source = store.get(identifier).source
+        except Missing:  # erased meanwhile, or expired
+            continue
+        except Damaged:
+            damaged += 1
+            continue
+        if source is not None and source["study"] == study:
+            ids.append(identifier)
+    return {"ids": sorted(ids), "damaged": damaged}
 
 
 def _rewrite(settings: StoreSettings, password: str) -> str | None:

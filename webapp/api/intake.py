@@ -1,5 +1,6 @@
 """Process an upload: clean the file names, score and store one file after another, and collect the errors."""
 
+import hashlib
 import time
 import unicodedata
 from contextlib import ExitStack
@@ -8,21 +9,24 @@ from dataclasses import dataclass, field
 from werkzeug.datastructures import FileStorage
 
 from model.serving.prediction import Prediction
+from webapp.api import sources
 from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
-from webapp.api.storage.records import Record
+from webapp.api.storage.records import FileSource, Record
 from webapp.concurrency import Busy
-from webapp.documents import FileError
+from webapp.documents import FileError, Source
 
 MAX_FILES = 20
 MAX_NAME = 120  # characters
+MAX_FOLDER = 240  # characters
 
 
 @dataclass
 class Outcome:
-    """Stored predictions, an entry for each file that failed, and the failure with the highest status."""
+    """Stored predictions with their sources, an entry for each file that failed, and the worst failure by status."""
 
     predictions: list[Prediction] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     errors: list[FileError] = field(default_factory=list)
     worst: Problem | None = None
 
@@ -33,10 +37,23 @@ def clean_name(name: str | None) -> str:
     Some formatting characters reverse the writing direction and could disguise a name. A long name keeps its end,
     which has the number and the extension.
     """
-    last = (name or "").replace("\\", "/").rpartition("/")[2]
-    spaced = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", last))
+    return _clean((name or "").replace("\\", "/").rpartition("/")[2])[-MAX_NAME:].strip() or "unnamed"
+
+
+def clean_folder(name: str | None) -> str:
+    """The folder in a file name, as safe to show as `clean_name`; empty if there is none.
+
+    A long one keeps its end, which is nearest to the file.
+    """
+    parts = [_clean(part) for part in (name or "").replace("\\", "/").split("/")[:-1]]
+    whole = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return whole[-MAX_FOLDER:].strip(" /")
+
+
+def _clean(text: str) -> str:
+    spaced = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", text))
     printable = "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))
-    return " ".join(printable.split())[-MAX_NAME:].strip() or "unnamed"
+    return " ".join(printable.split())
 
 
 def selected(files: list[FileStorage]) -> list[FileStorage]:
@@ -61,7 +78,9 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     for position, file in enumerate(files):
         name = clean_name(file.filename)
         try:
-            outcome.predictions.append(_process_file(services, file, name, deadline, listed))
+            record, source = _process_file(services, file, name, deadline, listed)
+            outcome.predictions.append(record.prediction)
+            outcome.sources.append(source)
         except Exception as error:
             failure = problem(error)
             outcome.errors.append({"file": name, "position": position, "error": failure.document()})
@@ -70,7 +89,9 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     return outcome
 
 
-def _process_file(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> Prediction:
+def _process_file(
+    services: Services, file: FileStorage, name: str, deadline: float, listed: bool
+) -> tuple[Record, Source]:
     metrics = services.metrics
     remaining = deadline - time.monotonic()
     if remaining <= 0:
@@ -79,12 +100,18 @@ def _process_file(services: Services, file: FileStorage, name: str, deadline: fl
         with metrics.stage("wait"):
             stack.enter_context(services.scoring.slot(min(remaining, services.settings.max_wait)))
         with metrics.stage("score"):  # read only now: files that wait for a slot are not in memory
-            scored = services.scorer.score(file.stream.read(), name)
+            content = file.stream.read()
+            scored = services.scorer.score(content, name)
+            digest = hashlib.sha256(content).hexdigest()
     preview = scored.preview
-    record = Record(scored.document, preview.as_dict() if preview else None)
     with metrics.stage("store"):
-        document = services.store.put(record, preview.content if preview else None, listed).prediction
+        study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)
+        source: FileSource = {"folder": clean_folder(file.filename), "study": study, "sha256": digest}
+        record = Record(scored.document, preview.as_dict() if preview else None, source)
+        stored = services.store.put(record, preview.content if preview else None, listed)
+    document = stored.prediction
     if listed:
         metrics.assessed(document)
     metrics.file_finished("refused" if document["refusal"] else document["finding"], document["model"]["version"])
-    return document
+    # A probe is in no list, and asks for none.
+    return stored, sources.of(services, stored, digest if listed else None, new=stored is record)

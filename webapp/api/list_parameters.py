@@ -11,12 +11,13 @@ from webapp.api.intake import MAX_NAME
 from webapp.api.problems import Problem
 from webapp.api.storage import listing
 from webapp.api.storage.listing import Filters
+from webapp.api.storage.records import STUDY
 
 REFUSALS: tuple[RefusalCode, ...] = get_args(RefusalCode)
 MAX_TEXT = MAX_NAME  # characters: a longer one is in no name
 MAX_WORDS = 8
 MAX_VERSION = 100
-NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review")
+NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review", "study")
 PAGING = ("cursor", "limit")
 _LIMITS = ("20", *map(str, range(1, 101)))  # the first is the default
 Choice = TypeVar("Choice", bound=str)
@@ -41,6 +42,7 @@ class ListChoice:
             since=_day("from"),
             until=_day("to"),
             review=_choice("review", listing.REVIEWS),
+            study=_study(),
         )
         if len(filters.words) > MAX_WORDS:
             raise Problem(400, "bad-q", f"q must have at most {MAX_WORDS} words.")
@@ -74,6 +76,13 @@ def _text(name: str, longest: int) -> str | None:
     value = request.args.get(name)
     if value is not None and not (value.strip() and len(value) <= longest):
         raise Problem(400, f"bad-{name}", f"{name} must be a text of 1 to {longest} characters.")
+    return value
+
+
+def _study() -> str | None:
+    value = request.args.get("study")
+    if value is not None and not STUDY.fullmatch(value):
+        raise Problem(400, "bad-study", "study must be the pseudonym of a study: 12 of the letters A to Z and 2 to 7.")
     return value
 
 

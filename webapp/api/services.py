@@ -12,6 +12,7 @@ from webapp.api.settings import ApiSettings
 from webapp.api.storage.connection import connect
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.seal import Seal
+from webapp.api.storage.studies import Pseudonyms
 from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"
@@ -33,6 +34,7 @@ class Services:
     scoring: ConcurrencyLimit
     metrics: Metrics
     accounts: Accounts
+    pseudonyms: Pseudonyms
 
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
@@ -43,14 +45,16 @@ class Services:
             metrics.expect(scorer.version, bins)
         seal = Seal(settings.store.mac_key, settings.store.mac_keys_previous)
         limits = settings.session_idle, settings.session_absolute
+        store = ListedStore.open(settings.store)
         return cls(
             settings=settings,
-            store=ListedStore.open(settings.store),
+            store=store,
             scorer=scorer,
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=metrics,
             accounts=Accounts.of(connect(settings.store), seal, *limits),
+            pseudonyms=store.pseudonyms,
         )
 
 

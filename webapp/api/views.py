@@ -16,7 +16,7 @@ from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, SentFile, StoredReview
-from webapp.requests import PROBE_HEADER, json_body
+from webapp.requests import POSITION_HEADER, PROBE_HEADER, json_body
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
 _OPENAPI = openapi.document()
@@ -43,16 +43,18 @@ def create() -> tuple[Response, int] | Response:
         files = intake.selected(request.files.getlist("file"))
         outcome = intake.process(services(), files, listed=PROBE_HEADER not in request.headers)
     if outcome.worst is None:
-        return jsonify(predictions=outcome.predictions), HTTPStatus.CREATED
+        return jsonify(predictions=outcome.predictions, sources=outcome.sources), HTTPStatus.CREATED
     if not outcome.predictions:
         return outcome.worst.response()
-    return jsonify(predictions=outcome.predictions, errors=outcome.errors), HTTPStatus.MULTI_STATUS
+    answer = {"predictions": outcome.predictions, "sources": outcome.sources, "errors": outcome.errors}
+    return jsonify(answer), HTTPStatus.MULTI_STATUS
 
 
 @api.get("/predictions")
 def index() -> Response:
     """A page of the list; damaged records are listed separately and never shown as predictions."""
     chosen, limit = ListChoice.read(list_parameters.PAGING), list_parameters.limit()
+    position = services().store.lists.position()  # before the list is read: what changes meanwhile is asked for again
     try:
         page = services().store.lists.page(
             chosen.order, chosen.finding, request.args.get("cursor"), limit, chosen.filters
@@ -71,7 +73,9 @@ def index() -> Response:
         "first": page.first,
         "models": page.models,
     }
-    return jsonify(document)
+    response = jsonify(document)
+    response.headers[POSITION_HEADER] = position
+    return response
 
 
 def _entry(record: Record, review: Review) -> Entry:
@@ -80,6 +84,8 @@ def _entry(record: Record, review: Review) -> Entry:
         "review": review.label,
         "review_damaged": review.damaged,
         "disagrees": review.disagrees(record.prediction),
+        "folder": "" if record.source is None else record.source["folder"],
+        "study": None if record.source is None else record.source["study"],
     }
 
 

@@ -15,9 +15,11 @@ from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
 from webapp.ui.find import finding
+from webapp.ui.live import live
 from webapp.ui.metrics import Metrics
 from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
+from webapp.ui.study_views import studies
 from webapp.ui.transport import Transport
 from webapp.ui.views import Backend, pages
 from webapp.upload import UploadRequest
@@ -50,6 +52,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(reviews)
     app.register_blueprint(files)
     app.register_blueprint(finding)
+    app.register_blueprint(live)
+    app.register_blueprint(studies)
     return app
 
 

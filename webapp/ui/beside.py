@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from flask import g
 
 from model.serving.prediction import Prediction
-from webapp.documents import Availability, Feedback, Pictures
+from webapp.documents import Availability, Feedback, Pictures, Source
 from webapp.ui.client import ApiClient
+from webapp.ui.responses import ResultPage
 from webapp.ui.transport import ApiError
 
 _OLDER_API = "The API does not tell; it may be of another version."
+MOST_FILMS = 20  # of a study, beside a result
 _NOT_READ = "not-read"  # the code of what could not be read
 
 
@@ -45,6 +47,16 @@ class Reviews:
         return next((each for each in self.entries if identifier and each["id"] == identifier), None)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the file of a result came from, and the films of its study, or why they cannot be shown."""
+
+    source: Source | None = None
+    films: ResultPage | None = None
+    fault: str = ""
+    study_fault: str = ""
+
+
 def pictures(api: ApiClient, documents: Sequence[Prediction]) -> list[Pictures]:
     """For each result, whether its picture and its heat map can be shown, or why not.
 
@@ -76,6 +88,24 @@ def reviews(api: ApiClient, identifier: str) -> Reviews:
         return Reviews(answer["feedback"], answer["damaged"])
     except ApiError as error:
         return Reviews(fault=f"{error.title}. {error.detail}")
+
+
+def origins(api: ApiClient, documents: Sequence[Prediction], with_study: bool = False) -> list[Origin]:
+    """For each result, where its file came from; `with_study`: and the films of its study."""
+    return [_origin_of(api, document["id"], with_study) for document in documents]
+
+
+def _origin_of(api: ApiClient, identifier: str, with_study: bool) -> Origin:
+    try:
+        source = api.source(identifier, g.request_id)
+    except ApiError as error:  # an API of an earlier version has no such route
+        return Origin() if error.status == 404 else Origin(fault=f"{error.title}. {error.detail}")
+    if not with_study or source["study"] is None:
+        return Origin(source)
+    try:
+        return Origin(source, api.page({"study": source["study"]}, None, MOST_FILMS, g.request_id))
+    except ApiError as error:
+        return Origin(source, study_fault=f"{error.title}. {error.detail}")
 
 
 def place(api: ApiClient, identifier: str, chosen: Mapping[str, str]) -> dict[str, object]:

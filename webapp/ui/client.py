@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import FeedbackList, Pictures, Place
-from webapp.requests import PROBE_HEADER
+from webapp.documents import FeedbackList, Pictures, Place, Source
+from webapp.requests import POSITION_HEADER, PROBE_HEADER
 from webapp.ui import responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
@@ -40,7 +41,12 @@ class ApiClient:
         """A page of the list with these parameters."""
         fields = {**chosen, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
         answer = self._transport.request("GET", "/v1/predictions", request_id, fields=fields)
-        return _read(answer, lambda document: responses.result_page(document, chosen))
+        page = _read(answer, lambda document: responses.result_page(document, chosen))
+        return replace(page, position=answer.headers.get(POSITION_HEADER, ""))
+
+    def position(self, request_id: str) -> str:
+        """The last change of the store: another text after a prediction was added, reviewed or erased."""
+        return _read(self._transport.request("GET", "/v1/changes", request_id), responses.position)
 
     def place(self, identifier: str, chosen: Mapping[str, str], request_id: str) -> Place:
         """Where a prediction stands in the list with these parameters."""
@@ -75,6 +81,11 @@ class ApiClient:
         """Whether a prediction has a picture and can have a heat map, and if not, why."""
         answer = self._transport.request("GET", f"/v1/predictions/{identifier}/pictures", request_id)
         return _read(answer, responses.pictures)
+
+    def source(self, identifier: str, request_id: str) -> Source:
+        """Where the file of a prediction came from."""
+        answer = self._transport.request("GET", f"/v1/predictions/{identifier}/source", request_id)
+        return _read(answer, responses.source)
 
     def erase(self, identifier: str, request_id: str) -> None:
         """Erase a prediction with its picture, heat map and feedback."""

@@ -1,5 +1,6 @@
 """The list that a page's address names: order, filters and search, by the names that the API gives them, too."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -28,8 +29,9 @@ REFUSALS = {"": "any reason", **{code: code.replace("_", " ") for code in get_ar
 MAX_TEXT = 120  # characters; the API takes no more
 _MAX_WORDS = 8  # nor more words
 _MAX_VERSION = 100
+_STUDY = re.compile("[A-Z2-7]{12}")
 _DEFAULTS = {"order": "time", "finding": "all", "review": "all"}  # those of the others are empty
-NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review")
+NAMES = ("order", "finding", "q", "refusal", "model", "from", "to", "review", "study")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ListQuery:
             "from": _day("from", "first"),
             "to": _day("to", "last"),
             "review": _choice("review", "a state of review", REVIEWS),
+            "study": _study(),
         }
         if len(values["q"].split()) > _MAX_WORDS:
             raise _no_list(f"The file name to look for has at most {_MAX_WORDS} words.")
@@ -74,6 +77,7 @@ class ListQuery:
             f"refused: {REFUSALS[self.get('refusal')]}" if self.get("refusal") else "",
             _REVIEW_WORDS.get(self.get("review"), self.get("review")),
             f"“{self.get('q')}” in the file name" if self.get("q") else "",
+            f"study {self.get('study')}" if self.get("study") else "",
             f"model {self.get('model')}" if self.get("model") else "",
             f"from {self.get('from')}" if self.get("from") else "",
             f"to {self.get('to')}" if self.get("to") else "",
@@ -101,6 +105,13 @@ def _text(name: str, what: str, longest: int) -> str:
     value = request.args.get(name, "").strip()
     if len(value) > longest:
         raise _no_list(f"{what} to look for has at most {longest} characters.")
+    return value
+
+
+def _study() -> str:
+    value = request.args.get("study", "").strip()
+    if value and not _STUDY.fullmatch(value):
+        raise _no_list("Its address names no study.")
     return value
 
 

@@ -19,14 +19,17 @@ from webapp.documents import (
     PartlyCreated,
     Pictures,
     Place,
+    Position,
     Problem,
+    Source,
     StoredReview,
 )
 
 NOTHING: Mapping[str, str] = {}
 _KNOWN_EARLIER = {"order", "finding"}  # parameters of the list of an earlier version
 _NOT_TOLD: dict[str, object] = {"entries": [], "first": None, "models": []}  # by it
-
+_NO_ORIGIN: dict[str, object] = {"folder": "", "study": None}
+_NO_SOURCE: dict[str, object] = {**_NO_ORIGIN, "same": None}
 _UNFORESEEN = "the store cannot be used"
 
 
@@ -40,15 +43,19 @@ class Failure:
 
 @dataclass(frozen=True)
 class UploadResult:
-    """The complete answer to an upload: stored predictions, and files that failed."""
+    """The complete answer to an upload: stored predictions with their sources, and files that failed."""
 
     predictions: list[Prediction]
     failures: list[Failure]
+    sources: list[Source]
 
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of the list. An entry is None if the API does not tell what else is known of the prediction."""
+    """A page of the list. An entry is None if the API does not tell what else is known of the prediction.
+
+    position: the last change of the store before the page was read; empty if the API does not tell.
+    """
 
     predictions: list[Prediction]
     entries: list[Entry | None]
@@ -57,6 +64,7 @@ class ResultPage:
     total: int
     first: int | None
     models: list[str]
+    position: str = ""
 
 
 def prediction(value: object, identifier: str) -> Prediction:
@@ -75,14 +83,16 @@ def any_prediction(value: object) -> Prediction:
 def upload_result(value: object, sent: int) -> UploadResult:
     """The answer to an upload: all `sent` files are accounted for and scored by one model; raises Invalid."""
     partly = isinstance(value, dict) and "errors" in value
-    answer: Any = checked(_current_answer(value), PartlyCreated if partly else Created)
+    answer: Any = checked(_with_sources(_current_answer(value)), PartlyCreated if partly else Created)
     predictions = _predictions(answer["predictions"])
     failures = [_failure(each["file"], each["error"]) for each in answer["errors"]] if partly else []
     if len(predictions) + len(failures) != sent:
         raise Invalid("the number of results is not the number of files")
     if len({(each["model"]["name"], each["model"]["version"]) for each in predictions}) > 1:
         raise Invalid("the predictions are by several models")
-    return UploadResult(predictions, failures)
+    if len(answer["sources"]) != len(predictions):
+        raise Invalid("the sources are not those of the predictions")
+    return UploadResult(predictions, failures, answer["sources"])
 
 
 def result_page(value: object, chosen: Mapping[str, str] = NOTHING) -> ResultPage:
@@ -91,13 +101,25 @@ def result_page(value: object, chosen: Mapping[str, str] = NOTHING) -> ResultPag
     earlier = isinstance(answer, dict) and "entries" not in answer
     if earlier and not _KNOWN_EARLIER.issuperset(chosen):
         raise Invalid("the list was not filtered")  # by an API that ignores what it does not know
-    page: Page = checked({**answer, **_NOT_TOLD} if earlier else answer, Page)
+    page: Page = checked({**answer, **_NOT_TOLD} if earlier else _with_origins(answer), Page)
     predictions = _predictions(page["predictions"])
     entries = [None] * len(predictions) if earlier else page["entries"]
     if len(entries) != len(predictions):
         raise Invalid("the entries are not those of the predictions")
     damaged = [_failure(each["id"], each["error"]) for each in page["damaged"]]
     return ResultPage(predictions, entries, damaged, page["next"], page["total"], page["first"], page["models"])
+
+
+def source(value: object) -> Source:
+    """Where the file of a prediction came from; raises Invalid."""
+    answer: Source = checked(value, Source)
+    return answer
+
+
+def position(value: object) -> str:
+    """The last change of the store; raises Invalid."""
+    answer: Position = checked(value, Position)
+    return answer["position"]
 
 
 def place(value: object) -> Place:
@@ -160,6 +182,20 @@ def _current_answer(value: object) -> object:
     if not isinstance(value, dict) or not isinstance(value.get("predictions"), list):
         return value
     return value | {"predictions": [current(each) for each in value["predictions"]]}
+
+
+def _with_sources(answer: object) -> object:
+    """An answer to an upload; one of an earlier version tells no sources."""
+    if not isinstance(answer, dict) or "sources" in answer or not isinstance(answer.get("predictions"), list):
+        return answer
+    return answer | {"sources": [_NO_SOURCE] * len(answer["predictions"])}
+
+
+def _with_origins(answer: object) -> object:
+    """A page of the list; the entries of an earlier version tell neither folder nor study."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("entries"), list):
+        return answer
+    return answer | {"entries": [_NO_ORIGIN | each if isinstance(each, dict) else each for each in answer["entries"]]}
 
 
 def _predictions(values: Iterable[object]) -> list[Prediction]:

@@ -22,6 +22,7 @@ from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
 from webapp.requests import PROBE_HEADER, is_identifier
 from webapp.ui import beside, errors, list_query
+from webapp.ui.beside import Origin
 from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
 from webapp.ui.list_query import EVERYTHING, ListQuery
@@ -88,7 +89,7 @@ def create() -> Response:
     if result.failures:
         return _partial_result(result)
     if wants_json():
-        return _json({"predictions": result.predictions}, 201)
+        return _json({"predictions": result.predictions, "sources": result.sources}, 201)
     return redirect(url_for("pages.results", id=[each["id"] for each in result.predictions]), 303)
 
 
@@ -96,9 +97,10 @@ def _partial_result(result: UploadResult) -> Response:
     """The result if some files failed; shown without a redirect, which would lose the failures."""
     if wants_json():
         failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
-        return _json({"predictions": result.predictions, "errors": failed_files}, 207)
+        return _json({"predictions": result.predictions, "sources": result.sources, "errors": failed_files}, 207)
     with backend().api.together():
-        shown = list(zip(result.predictions, beside.pictures(backend().api, result.predictions), strict=True))
+        pictures = beside.pictures(backend().api, result.predictions)
+    shown = list(zip(result.predictions, pictures, map(Origin, result.sources), strict=True))
     return _page("results.html", 207, shown=shown, failures=result.failures, again=None)
 
 
@@ -118,7 +120,8 @@ def results() -> Response:
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status
-    shown = list(zip(found, beside.pictures(backend().api, found), strict=True))
+    origins = beside.origins(backend().api, found)
+    shown = list(zip(found, beside.pictures(backend().api, found), origins, strict=True))
     return _page("results.html", status, shown=shown, failures=failures, again=retry_url() if failures else None)
 
 
@@ -151,7 +154,8 @@ def show(identifier: str) -> Response:
     (pictures,) = beside.pictures(backend().api, [document])
     reviews = beside.reviews(backend().api, identifier)
     heatmap = request.args.get("heatmap") == "1" and pictures["heatmap"]["available"]
-    context = {"document": document, "pictures": pictures, "reviews": reviews, "heatmap": heatmap}
+    (origin,) = beside.origins(backend().api, [document], with_study=True)
+    context = {"document": document, "pictures": pictures, "reviews": reviews, "heatmap": heatmap, "origin": origin}
     return _page("detail.html", **context, query=query, **beside.place(backend().api, identifier, query.fields))
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -23,6 +24,7 @@ from tests.templates.running import until
 from tests.webapp.api.records import put, record, settings
 from tests.webapp.servers import PASSWORD, RedisServer
 from webapp.api.storage.errors import Missing
+from webapp.api.storage.records import Record
 from webapp.api.storage.rewriting import rewrite
 
 ONE, TWO, NONE = record(1).id, record(2).id, "f" * 32
@@ -219,3 +221,47 @@ def test_a_redis_that_is_busy_for_some_seconds_while_it_writes_is_waited_for(
     rewrite(settings(server.port), PASSWORD, 60)
     assert timed_out == 1
     assert answers(server.client(), "persistence")["aof_rewrites"] == 1
+
+
+STUDY = "ABCDEFGHIJKL"
+
+
+def of_study(number: int, study: str = STUDY) -> Record:
+    """A record of a film of a study."""
+    return replace(record(number), source={"folder": "ward", "study": study, "sha256": f"{number:064x}"})
+
+
+def test_the_films_of_a_study_are_erased_and_the_question_names_them(
+    made: StackWithStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(made.store, of_study(5), of_study(6), of_study(7, "LKJIHGFEDCBA"))
+    asked: list[str] = []
+    monkeypatch.setattr(console, "ask", lambda question: bool(asked.append(question)))
+    document_of(capsys, "results", "erase", "--study", STUDY, code=Exit.FAILED)
+    assert record(5).id in asked[0] and record(6).id in asked[0] and record(7).id not in asked[0]
+    document = document_of(capsys, "results", "erase", "--study", STUDY.lower(), "-y")
+    assert document["erased"] == [record(5).id, record(6).id]
+    assert made.store.get(record(7).id) == of_study(7, "LKJIHGFEDCBA")
+    assert made.store.get(ONE) == record(1)
+    error = document_of(capsys, "results", "erase", "--study", STUDY, "-y", code=Exit.FAILED)["error"]
+    assert f"no stored result is of study {STUDY}" in error["message"]
+
+
+def test_damaged_records_are_told_and_not_erased_with_a_study(
+    made: StackWithStore, server: RedisServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(made.store, of_study(5))
+    server.client().append(f"pneumo:1:record:{ONE}", b"x")
+    warned: list[str] = []
+    monkeypatch.setattr(console, "warn", warned.append)
+    assert document_of(capsys, "results", "erase", "--study", STUDY, "-y")["erased"] == [record(5).id]
+    assert any("1 damaged record may belong to this study" in each for each in warned)
+    assert server.client().exists(f"pneumo:1:record:{ONE}")
+
+
+@pytest.mark.parametrize("words", [(), (ONE, "--study", STUDY), ("--study", "1.2.840"), ("--study", "")])
+def test_what_names_neither_ids_nor_a_study_is_a_usage_error(
+    made: StackWithStore, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    document_of(capsys, "results", "erase", *words, "-y", code=Exit.USAGE)
+    assert made.store.get(ONE) == record(1)

@@ -12,6 +12,7 @@ from webapp import api, documents
 from webapp.api import intake, list_parameters, openapi
 from webapp.api.classifier import Scorer
 from webapp.api.storage import listing
+from webapp.api.storage.records import STUDY
 
 DOCUMENT = openapi.document()
 PREDICTION = {"$ref": "#/components/schemas/Prediction", "components": DOCUMENT["components"]}
@@ -71,6 +72,7 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
         check(caller.get(f"{path}/{document['id']}/place?finding=no"), f"{item_path}/place")
         check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{item_path}/heatmap.png")
         check(caller.get(f"{path}/{document['id']}/pictures"), f"{item_path}/pictures")
+        check(caller.get(f"{path}/{document['id']}/source"), f"{item_path}/source")
     feedback = {"label": "unsure", "comment": "dark"}
     address = f"{path}/{first['id']}/feedback"
     check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")
@@ -81,6 +83,8 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
         check(caller.client.post(f"{address}/{known}/withdrawal", headers=caller.headers), withdrawal, "post")
     check(caller.get(address), f"{item_path}/feedback")
     check(caller.get(f"{path}?review=reviewed&q=A&from=2026-01-01"), path)
+    check(caller.get(f"{path}?study=ABCDEFGHIJKL"), path)
+    check(caller.get(f"{path}?study=1.2.3"), path)
     for open_to_all in ("/livez", "/readyz", "/metrics"):
         check(caller.client.get(open_to_all), open_to_all)
     for _ in range(2):
@@ -146,6 +150,7 @@ def test_the_described_limits_are_those_of_the_code():
     ):
         assert tuple(parameters[name]["enum"]) == allowed
     assert parameters["q"]["maxLength"] == list_parameters.MAX_TEXT
+    assert re.compile(parameters["study"]["pattern"][1:-1]) == STUDY
     assert parameters["model"]["maxLength"] == list_parameters.MAX_VERSION
     shared = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
     assert place["parameters"] == shared == [each for each in get["parameters"] if "$ref" in each]
@@ -158,7 +163,15 @@ def test_types_and_published_schemas_agree(caller, clear_picture):
     ready = caller.client.get("/readyz").get_json()
     problem = caller.client.get("/v1/predictions").get_json()
     place = caller.get(f"/v1/predictions/{created['predictions'][0]['id']}/place").get_json()
-    documents_by_name = {"Created": created, "Page": page, "Place": place, "Readiness": ready, "Problem": problem}
+    source = caller.get(f"/v1/predictions/{created['predictions'][0]['id']}/source").get_json()
+    documents_by_name = {
+        "Created": created,
+        "Source": source,
+        "Page": page,
+        "Place": place,
+        "Readiness": ready,
+        "Problem": problem,
+    }
     for name, document in documents_by_name.items():
         validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]})
         hint = getattr(documents, name)

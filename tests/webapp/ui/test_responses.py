@@ -16,7 +16,7 @@ PROBLEM = {
 }
 FAILED = {"file": "b.png", "position": 1, "error": PROBLEM}
 DAMAGED = {"id": "x", "error": PROBLEM}
-ENTRY = {"picture": True, "review": None, "review_damaged": False, "disagrees": False}
+ENTRY = {"picture": True, "review": None, "review_damaged": False, "disagrees": False, "folder": "", "study": None}
 PAGE = {
     "predictions": [FINDING],
     "entries": [ENTRY],

@@ -107,7 +107,7 @@ def test_a_list_that_does_not_exist_is_an_error(page, query):
 
 def test_reviews_are_told_in_words(page, ids):
     text = visible(page.get("/predictions"))
-    assert text.count("Unread") == 3 and text.count('<tr class="new">') == 3
+    assert text.count("Unread") == 3 and text.count('<tr class="new"') == 3
     assert '<span class="review disagrees" title="contradicts the model">' in text
     assert re.search(r"≠</span> no pneumonia<span class=\"sr\">, contradicts the model", text)
     page.post(f"/predictions/{ids['a 1.png']}/feedback", data={"label": "unsure"})

@@ -66,6 +66,12 @@ def settle(client: redis.Redis) -> None:
         transact(client, (SETTLED,), queue)
 
 
+def position(client: redis.Redis) -> str:
+    """The last announcement, as a text: another one means that something may have changed. Empty if there is none."""
+    newest = client.xrevrange(CHANGES, count=1)
+    return newest[0][0].decode("ascii") if newest else ""
+
+
 def try_to_announce(client: redis.Redis) -> None:
     """Announce nothing; raises redis.RedisError if a change could not be announced."""
     client.xadd(_NOWHERE, {"id": "none"}, nomkstream=True)

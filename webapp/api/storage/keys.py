@@ -3,6 +3,8 @@
 _PREFIX = "pneumo:1:"
 ERASED = f"{_PREFIX}erased"  # the ids of results that were erased
 
+STUDY_KEY = f"{_PREFIX}study-key"  # the name of the MAC key that pseudonyms of studies are made with
+
 
 def key_of(kind: str, identifier: str) -> str:
     """The key of a part of a result."""

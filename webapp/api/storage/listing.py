@@ -41,6 +41,7 @@ class Filters:
     since: date | None = None
     until: date | None = None
     review: ReviewFilter = "all"
+    study: str | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -132,5 +133,8 @@ def _prefix(order: str, list_filter: str, filters: Filters) -> str:
     """What a cursor starts with: the list that it belongs to, of the filters only a digest."""
     if filters == NO_FILTERS:
         return f"1|{order}|{list_filter}|"
-    content = json.dumps({**asdict(filters), "text": filters.words}, default=str)
+    fields = asdict(filters) | {"text": filters.words}
+    if filters.study is None:  # as before there were studies, so that cursors of that version stay valid
+        del fields["study"]
+    content = json.dumps(fields, default=str)
     return f"2|{order}|{list_filter}|{hashlib.sha256(content.encode()).hexdigest()[:16]}|"

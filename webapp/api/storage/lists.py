@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import redis
 
 from model.schema import Invalid
-from webapp.api.storage import listing
+from webapp.api.storage import changes, listing
 from webapp.api.storage.errors import Damaged, Missing, NotRead, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
 from webapp.api.storage.listing import NO_FILTERS, Filters
 from webapp.api.storage.records import Page, Place, Record, Review, require_valid
 from webapp.api.storage.retention import Retention
-from webapp.api.storage.rows import Positions, Rows
+from webapp.api.storage.rows import Positions, Rows, content_number
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store import Store
+from webapp.api.storage.studies import Pseudonyms
 from webapp.api.storage.transactions import read_together
 from webapp.api.storage.worklist import Worklist
 
@@ -60,6 +61,11 @@ class Lists:
         """Begin to read all results, which filters need."""
         self._worklist.start()
 
+    def position(self) -> str:
+        """A text that is another one after a result was added, reviewed or erased."""
+        with redis_errors():
+            return changes.position(self._redis)
+
     def page(self, order: str, finding: str, cursor: str | None, limit: int, filters: Filters = NO_FILTERS) -> Page:
         """At most `limit` records in order; raises listing.CursorInvalid, or NotRead if the filters need all rows."""
         after = None if cursor is None else listing.from_cursor(order, finding, cursor, filters)
@@ -88,6 +94,13 @@ class Lists:
                 previous=_intact(rows, chosen[:before][::-1]),
                 next=_intact(rows, chosen[before + there :]),
             )
+
+    def of_content(self, sha256: str, limit: int) -> list[Record]:
+        """The oldest `limit` listed records of a file with that SHA-256, oldest first; raises NotRead, Unlistable."""
+        with self._worklist.rows(_SHORT_SECONDS) as rows:
+            members = rows.of_content(content_number(sha256), self._cutoff())[:limit]
+        opened, _ = self._opened(_Part(members, _ALL, members, False, 0, None, []))
+        return [each for each in opened["records"] if each.source is not None and each.source["sha256"] == sha256]
 
     def _part(
         self,
@@ -200,6 +213,7 @@ class ListedStore(Store):
         super().__init__(client, seal, retention)
         reader = Store(client, seal)  # not this object: in a cycle the client's connections would be closed too late
         self.lists = Lists(client, reader.open_record, reader.reviews.last, retention)
+        self.pseudonyms = Pseudonyms(client, seal)
 
 
 def _intact(rows: Rows, positions: Positions) -> str | None:

@@ -1,22 +1,37 @@
 """What is stored: records and reviews, and pages of them."""
 
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from model.schema import Invalid
 from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.api.storage import listing
 from webapp.documents import LABELS, Label, StoredReview, Withdrawal
 
+STUDY = re.compile("[A-Z2-7]{12}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 ReviewEntry = StoredReview | Withdrawal
+
+
+class FileSource(TypedDict):
+    """Where the file of a record came from, and the SHA-256 of its bytes (hexadecimal); see webapp.documents.Source."""
+
+    folder: str
+    study: str | None
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Record:
-    """A stored prediction, and the sha256, width and height of the picture stored with it, if any."""
+    """A stored prediction, and the sha256, width and height of the picture stored with it, if any.
+
+    source: None if an earlier version stored the record.
+    """
 
     prediction: Prediction
     image: dict | None
+    source: FileSource | None = None
 
     @property
     def id(self) -> str:
@@ -43,12 +58,25 @@ def record_of(identifier: str, stored: Any) -> Record:
             } as prediction,
             "image": None | {"sha256": str()} as image,
         } if found == identifier:
+            source = source_of(stored.get("source"))
             try:
                 listing.member("probability", prediction)
             except (ValueError, OverflowError) as error:  # of the time or the probability
                 raise Invalid("the stored record cannot be listed") from error
-            return Record(current(prediction), image)
+            return Record(current(prediction), image, source)
     raise Invalid("the stored record is not one of this result")
+
+
+def source_of(stored: Any) -> FileSource | None:
+    """The source in what was stored; raises Invalid if it is none."""
+    match stored:
+        case None:
+            return None
+        case {"folder": str(folder), "study": None | str() as study, "sha256": str(digest)} if (
+            study is None or STUDY.fullmatch(study)
+        ) and _DIGEST.fullmatch(digest):
+            return {"folder": folder, "study": study, "sha256": digest}
+    raise Invalid("the stored source is none")
 
 
 def require_valid(record: Record) -> None:

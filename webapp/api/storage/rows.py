@@ -16,6 +16,7 @@ import numpy as np
 from webapp.api.storage import listing
 from webapp.api.storage.listing import FILTERS, Filters
 from webapp.api.storage.records import Record, Review
+from webapp.api.storage.studies import study_number
 
 Positions = np.ndarray  # of int64, 1-D
 _DAY = 86_400 * 1_000_000  # microseconds
@@ -29,7 +30,11 @@ _REVIEW_STATES = {
     "disagreement": (_DISAGREES, _UNKNOWN),
 }
 # The type of each column. `created` is in microseconds since 1970.
-_COLUMNS = {"created": "i8", "rank": "i8", "outcome": "u1", "refusal": "u2", "model": "u2", "review": "u1"}
+_COLUMNS = {"created": "i8", "rank": "i8", "outcome": "u1", "refusal": "u2", "model": "u2", "review": "u1"} | {
+    "study": "i8",
+    "content": "i8",
+}
+NONE = -1  # the number of no study, and of no content
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,13 @@ class Row:
     model: str | None = None
     review: int = _UNKNOWN
     created: int | None = None
+    study: int = NONE
+    content: int = NONE
 
 
 def row_of(record: Record, review: Review) -> Row:
     """The row of an intact record."""
-    prediction = record.prediction
+    prediction, source = record.prediction, record.source
     refusal = prediction["refusal"]
     state = _UNREAD if review.label is None else _DISAGREES if review.disagrees(prediction) else _REVIEWED
     return Row(
@@ -66,7 +73,14 @@ def row_of(record: Record, review: Review) -> Row:
         model=prediction["model"]["version"],
         review=_UNKNOWN if review.damaged else state,
         created=listing.created(prediction),
+        study=NONE if source is None or source["study"] is None else study_number(source["study"]),
+        content=NONE if source is None else content_number(source["sha256"]),
     )
+
+
+def content_number(sha256: str) -> int:
+    """The first 60 bits of the SHA-256 of a file: files of the same number may differ in the others."""
+    return int(sha256[:15], 16)
 
 
 class Rows:
@@ -130,6 +144,8 @@ class Rows:
             "refusal": self._codes.setdefault(row.refusal, len(self._codes)),
             "model": self._codes.setdefault(row.model, len(self._codes)),
             "review": row.review,
+            "study": row.study,
+            "content": row.content,
         }
 
     def remove(self, members: Iterable[str]) -> None:
@@ -164,6 +180,13 @@ class Rows:
             self._by_rank = np.argsort(self._columns["rank"], kind="stable")
         return self._by_rank[mask[self._by_rank]][::-1]
 
+    def of_content(self, number: int, cutoff: int | None = None) -> list[str]:
+        """The members of the rows with that number of the content, ascending; none made at or before `cutoff`."""
+        mask = self._columns["content"] == number
+        if cutoff is not None:
+            mask &= self._columns["created"] > cutoff
+        return [self.members[position] for position in np.flatnonzero(mask)]
+
     def _containing(self, word: str) -> np.ndarray:
         """A mask of the rows whose name contains the word, or is not known."""
         if word not in self._found:
@@ -187,6 +210,8 @@ class Rows:
         for name, wanted in (("refusal", filters.refusal), ("model", filters.model)):
             if wanted is not None:
                 mask &= (columns[name] == self._codes.get(wanted, len(self._codes))) | damaged
+        if filters.study is not None:
+            mask &= (columns["study"] == study_number(filters.study)) | damaged
         if filters.since is not None:
             mask &= columns["created"] >= _microseconds(filters.since)
         if filters.until is not None:

@@ -39,6 +39,15 @@ class Seal:
         self.sealed_with(key_name, sealed)
         return sealed[_DIGITS:]
 
+    def derived(self, purpose: str, identifier: str) -> bytes | None:
+        """A key for another purpose, derived from the key of that id (32 bytes); None if there is no such key."""
+        return next((_mac_bytes(key, purpose.encode("ascii")) for key in self._keys if key_id(key) == identifier), None)
+
+    @property
+    def oldest(self) -> str:
+        """The id of the key that was in use first, as far as it is known."""
+        return key_id(self._keys[-1])
+
     def sealed_with(self, key_name: str, sealed: bytes) -> str:
         """The id of the key that sealed it; raises SealBroken."""
         mac, content = sealed[:_DIGITS], sealed[_DIGITS:]
@@ -62,6 +71,10 @@ class Seal:
 def key_id(key: bytes) -> str:
     """A name for a key that does not disclose it; pneumoctl/results/mac_keys.py gives the same."""
     return hmac.new(key, b"pneumoctl key id", hashlib.sha256).hexdigest()[:16]
+
+
+def _mac_bytes(key: bytes, message: bytes) -> bytes:
+    return hmac.new(key, message, hashlib.sha256).digest()
 
 
 def _mac(key: bytes, key_name: str, content: bytes) -> bytes:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import redis
 
-from webapp.api.storage import listing
+from webapp.api.storage import changes, listing
 from webapp.api.storage.changes import CHANGES, SETTLED, Changes, announce_everything, settle
 from webapp.api.storage.errors import Damaged, Missing, NotRead, StoreUnavailable, Unlistable, redis_errors
 from webapp.api.storage.keys import index_of, key_of
@@ -129,7 +129,7 @@ class Worklist:
         """All rows, and the position in the stream before they were read: what changes meanwhile is read again."""
         if not self._announced:
             self._announced = announce_everything(self._redis)
-        position = self._last_change()
+        position = changes.position(self._redis) or None
         rows, members = Rows(), self._members()
         batch = _SMALL_BATCH if pause else _BATCH
         for start in range(0, len(members), batch):
@@ -138,10 +138,6 @@ class Worklist:
             rows.set(self._read_rows(members[start : start + batch]))
             time.sleep(pause * (time.monotonic() - began))
         return rows, position
-
-    def _last_change(self) -> str | None:
-        newest = self._redis.xrevrange(CHANGES, count=1)
-        return newest[0][0].decode("ascii") if newest else None
 
     def _members(self) -> list[str]:
         """The members of the index of all results, ascending."""
@@ -212,12 +208,12 @@ class Worklist:
             self._redis, lambda pipe: pipe.xrange(CHANGES, start, "+", _AT_ONCE + 1).zcard(_INDEX).get(SETTLED)
         )
 
-    def _take_in(self, rows: Rows, changes: Changes) -> bool:
+    def _take_in(self, rows: Rows, new: Changes) -> bool:
         """Take in what has changed; whether the rows must be compared with the index."""
-        self._stale |= changes.everything
-        rows.remove(changes.gone)  # what was stored again since is among the others
-        strays = [rows.strays[each] for each in changes.identifiers if each in rows.strays]
-        read = self._read([each for each in changes.identifiers if each not in rows.strays])
+        self._stale |= new.everything
+        rows.remove(new.gone)  # what was stored again since is among the others
+        strays = [rows.strays[each] for each in new.identifiers if each in rows.strays]
+        read = self._read([each for each in new.identifiers if each not in rows.strays])
         rows.set(row_of(record, review) for record, review in read if record is not None)
         rows.set(self._read_rows(strays))
         return bool(strays)

@@ -5,7 +5,7 @@ import { isList } from "./queue.js";
 const NAME = "upload";
 const FIELDS = [
   ...["key", "path", "size", "modified", "state", "reason", "posted", "digest", "unreadable"],
-  ...["id", "finding", "probability", "threshold", "point", "cautions"],
+  ...["id", "finding", "probability", "threshold", "point", "cautions", "same"],
 ];
 
 // Whether the list could be kept. If not, nothing is kept: an older list would call files unsent that were sent.

@@ -66,7 +66,7 @@ export function addUnreadable(queue, path, reason) {
 
 function become(entry, state, reason = "") {
   Object.assign(entry, { state, reason, posted: false, progress: 0 });
-  for (const field of ["id", "finding", "probability", "threshold", "point", "cautions"]) { delete entry[field]; }
+  for (const field of ["id", "finding", "probability", "threshold", "point", "cautions", "same"]) { delete entry[field]; }
 }
 
 // Give every selected file its turn.
@@ -113,7 +113,8 @@ export function settle(queue, entry, answer, now) {
 }
 
 // Record a prediction document, or an error. What is neither a finding nor a refusal is an error.
-export function finish(entry, { document, error }) {
+// `source`: what the server tells of the file beside it, such as the results of the same bytes that it had before.
+export function finish(entry, { document, source, error }) {
   const { id, finding, refusal, probability, threshold } = document ?? {};
   if (error) {
     become(entry, "error", error);
@@ -129,7 +130,10 @@ export function finish(entry, { document, error }) {
   } else {
     become(entry, "error", "The answer of the server is neither a finding nor a refusal.");
   }
+  if (entry.id && Array.isArray(source?.same) && source.same.every(isSame)) { entry.same = source.same; }
 }
+
+const isSame = (each) => isIdentifier(each?.id) && [each.file, each.folder, each.created].every(isText);
 
 // Whether a document or an entry has a finding that its probability bears out, and cautions.
 function isFinding({ finding, probability, threshold, cautions }) {
@@ -199,6 +203,7 @@ const isLeftOut = (each) => isText(each?.path) && isText(each.reason);
 
 function isEntry(entry) {
   if (!Number.isSafeInteger(entry?.key) || !isText(entry.path) || !isText(entry.reason)) { return false; }
+  if (entry.same !== undefined && !(Array.isArray(entry.same) && entry.same.every(isSame))) { return false; }
   if (entry.state === "result") { return isIdentifier(entry.id) && isFinding(entry) && entry.cautions.every(isText); }
   return [...BUSY, ...NO_RESULT, "selected", "refused"].includes(entry.state) && (entry.id === undefined || isIdentifier(entry.id));
 }

@@ -1,5 +1,5 @@
 // Send one file to the server and read its answer.
-import { nameOf, secondsToWait } from "./queue.js";
+import { secondsToWait } from "./queue.js";
 
 const WAIT_ON = [429, 502, 503, 504]; // statuses of a server that may answer later
 const OPEN = [502, 504]; // and of one that may have assessed the file all the same
@@ -7,8 +7,9 @@ const OPEN = [502, 504]; // and of one that may have assessed the file all the s
 const POST_MS = 15 * 60 * 1000; // a request without an answer ends, too
 const FIND_MS = 60 * 1000;
 
-// The name that a file is sent with. What a form writes in another way is replaced: it would not be found by its name.
-export const sentName = (path) => nameOf(path).replace(/[\r\n]/g, " ").replaceAll("%22", '"').replaceAll("\\", "_");
+// The name that a file is sent with: its path, of which the server keeps the folder and the name apart. What a form
+// writes in another way is replaced: it would not be found by its name.
+export const sentName = (path) => path.replace(/[\r\n]/g, " ").replaceAll("%22", '"').replaceAll("\\", "_");
 
 // The bytes of a file and their SHA-256 (hexadecimal; null where the browser has none: without https).
 // Rejects if the file cannot be read.
@@ -41,7 +42,7 @@ function answerOf(request, now) {
   try { document = JSON.parse(request.responseText); } catch { /* not JSON: an error below */ }
   if (request.status === 201) {
     const predictions = document?.predictions;
-    return predictions?.length === 1 ? { document: predictions[0] } : { error: "The answer of the server is not a result." };
+    return predictions?.length === 1 ? { document: predictions[0], source: document.sources?.[0] } : { error: "The answer of the server is not a result." };
   }
   const reason = reasonOf(document, request.status);
   if (request.status === 401) { // every other file would ask for the password again

@@ -89,7 +89,7 @@ export class View {
   // `same`: the path of the entry that has the same result, as the server stores the same file of the same name once.
   row(entry, queue, now, same) {
     const seconds = Math.max(0, Math.ceil((queue.pausedUntil - now) / 1000));
-    const shown = JSON.stringify([entry.state, entry.reason, entry.held, entry.id, entry.looking, entry.state === "waiting" && seconds, same]);
+    const shown = JSON.stringify([entry.state, entry.reason, entry.held, entry.id, entry.looking, entry.state === "waiting" && seconds, same, entry.same]);
     const known = this.rows.get(entry.key);
     if (known?.shown === shown) { return known.row; }
     const row = known?.row ?? make("li", "");
@@ -213,9 +213,20 @@ function state(entry, seconds, same) {
   }
   if (entry.state === "waiting") { box.append(make("span", "words", `Tries again in ${seconds} s.`)); }
   if (entry.reason) { box.append(make("span", "words", entry.reason)); }
+  box.append(...(entry.same ?? []).filter((each) => !same || each.id !== entry.id).map((each) => seenBefore(entry, each)));
   if (same) { box.append(make("span", "words", "The same file and result as ", make("bdi", "", same), ".")); }
   if (entry.state !== "unsent" && mustBeChosenAgain(entry)) { box.append(make("span", "words", "To send it, choose it again.")); }
   return box;
+}
+
+// A result of the same bytes that the server had before this upload.
+function seenBefore(entry, { id, file, folder, created }) {
+  const time = make("time", "", `${created.slice(0, 10)} ${created.slice(11, 19)} UTC`);
+  time.dateTime = created;
+  const link = make("a", "", make("bdi", "", file));
+  link.href = `/predictions/${id}`;
+  const place = folder ? [" in ", make("bdi", "", folder)] : [];
+  return make("p", "same", id === entry.id ? "Seen before: this is the result of " : "Seen before: the same file is stored as ", link, ...place, ", ", time, ".");
 }
 
 function buttons(entry) {

@@ -1,0 +1,15 @@
+"""The route that tells whether something has changed in the store."""
+
+from flask import Blueprint, Response, jsonify
+
+from webapp.api.services import services
+from webapp.api.views import authenticate
+
+change_views = Blueprint("changes", __name__, url_prefix="/v1")
+change_views.before_request(authenticate)
+
+
+@change_views.get("/changes")
+def position() -> Response:
+    """The last change of the store."""
+    return jsonify(position=services().store.lists.position())
