@@ -3,10 +3,8 @@
 from flask import Blueprint, Response, jsonify
 
 from webapp.api.services import services
-from webapp.api.views import authenticate
 
 change_views = Blueprint("changes", __name__, url_prefix="/v1")
-change_views.before_request(authenticate)
 
 
 @change_views.get("/changes")

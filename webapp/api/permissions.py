@@ -21,6 +21,8 @@ NEEDED: Mapping[str, str] = {
     "v1.add_feedback": "review",
     "v1.withdraw_feedback": "review",
     "v1.erase": "erase",
+    "sources.show": "read",
+    "changes.position": "read",
     "accounts.index": "accounts",
     "accounts.create": "accounts",
     "accounts.change": "accounts",

@@ -4,10 +4,8 @@ from flask import Blueprint, Response, jsonify
 
 from webapp.api import sources
 from webapp.api.services import services
-from webapp.api.views import authenticate
 
 source_views = Blueprint("sources", __name__, url_prefix="/v1")
-source_views.before_request(authenticate)
 
 
 @source_views.get("/predictions/<identifier:identifier>/source")
