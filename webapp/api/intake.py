@@ -61,7 +61,7 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     for position, file in enumerate(files):
         name = clean_name(file.filename)
         try:
-            outcome.predictions.append(_process_file(services, file, name, deadline, listed))
+            outcome.predictions.append(process_file(services, file, name, deadline, listed))
         except Exception as error:
             failure = problem(error)
             outcome.errors.append({"file": name, "position": position, "error": failure.document()})
@@ -70,7 +70,8 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     return outcome
 
 
-def _process_file(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> Prediction:
+def process_file(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> Prediction:
+    """Score and store one file, of a person or received; raises Busy if no slot is free by the `deadline`."""
     metrics = services.metrics
     remaining = deadline - time.monotonic()
     if remaining <= 0:

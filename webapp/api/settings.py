@@ -56,6 +56,7 @@ class ApiSettings:
     threads: int
     max_wait: float
     answer_seconds: float
+    received_lease_s: float
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
@@ -68,6 +69,7 @@ class ApiSettings:
         MAX_PENDING: uploads that a worker accepts at the same time.
         MAX_SCORING: pictures that it decodes at the same time; they determine the memory that it needs.
         MAX_WAIT: how long a picture waits to be decoded.
+        RECEIVED_LEASE: how long a process has a received film to score it, before another one may take it.
         MAX_ANSWER: after this time no further file of a request is started. The page gives up after its API_TIMEOUT,
         which must be longer.
         THREADS: threads of ONNX Runtime for one picture; 0: its own choice.
@@ -85,4 +87,5 @@ class ApiSettings:
             threads=environment.number("THREADS", 1, 0, 256),
             max_wait=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
             answer_seconds=environment.number("MAX_ANSWER", 45.0, 0.1, 600.0),
+            received_lease_s=environment.number("RECEIVED_LEASE", 60.0, 1.0, 600.0),
         )
