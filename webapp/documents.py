@@ -193,6 +193,28 @@ class FeedbackList(TypedDict):
     damaged: _Count
 
 
+class FailedFilm(TypedDict):
+    """A received film without a result: when it was given up, and why; `code` is for programs."""
+
+    id: str
+    file: str
+    failed: str
+    code: str
+    reason: str
+
+
+class ReceivedFilms(TypedDict):
+    """Films that arrived by DICOM: how many wait to be scored, since when (seconds), and the newest that failed.
+
+    oldest_s: null if none waits.
+    """
+
+    waiting: _Count
+    oldest_s: Annotated[float, ("minimum", 0)] | None
+    failed: list[FailedFilm]
+    failed_total: _Count
+
+
 class Check(TypedDict):
     """A readiness check. `warning`: what will become a fault, and has not yet kept the API from its work.
 
@@ -208,10 +230,11 @@ class Check(TypedDict):
 
 
 class Checks(TypedDict):
-    """The readiness checks by name. That of the clock only warns, if results expire."""
+    """The readiness checks by name. That of the clock only warns, if results expire; that of received films, too."""
 
     store: Check
     clock: NotRequired[Check]
+    received: NotRequired[Check]
     known_picture: Check
     model: Check
 

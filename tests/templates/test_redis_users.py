@@ -22,6 +22,7 @@ from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
+from webapp.api.storage.film_queue import FilmQueue
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.rewriting import rewrite
 
@@ -123,7 +124,21 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert api_store.eraser.erase(stored.id) == "erased"
     assert api_store.eraser.erase(record(2).id) == "unknown"
     assert 0 <= api_store.eraser.redis_time() < time.time() + 60
+    _queue(api_store.queue)
     assert (used(server), refused(server)) == (granted("api"), [])
+
+
+def _queue(queue: FilmQueue) -> None:
+    """All that is done with received films."""
+    identifier = queue.put(b"film", "a")
+    for change in (queue.retry, queue.discard):
+        claim = queue.claim(60, 0.01)
+        queue.release(claim, 60, 60)
+        assert queue.film(claim).content == b"film"
+        queue.fail(claim, "code", "reason")
+        assert [each.id for each in queue.failed()] == [identifier]
+        change(identifier)
+    assert queue.state().waiting == 0
 
 
 def test_the_exporter_gives_its_figures_and_has_no_right_beyond_it(server: RedisServer) -> None:

@@ -48,9 +48,9 @@ def unreachable_redis() -> redis.Redis:
 
 
 @contextmanager
-def running_redis(directory: Path) -> Iterator["RedisServer"]:
+def running_redis(directory: Path, memory_mb: int = 64) -> Iterator["RedisServer"]:
     """An empty Redis that runs until the end of the block."""
-    server = RedisServer(directory)
+    server = RedisServer(directory, memory_mb)
     server.start()
     try:
         yield server

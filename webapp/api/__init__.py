@@ -8,6 +8,9 @@ from webapp import access_log, requests
 from webapp.api import authentication, expiry, health, problems
 from webapp.api.account_views import accounts
 from webapp.api.change_views import change_views
+from webapp.api.received import worker
+from webapp.api.received.stow import dicomweb
+from webapp.api.received.views import received
 from webapp.api.services import Services, attach
 from webapp.api.session_views import sessions
 from webapp.api.settings import ApiSettings
@@ -24,13 +27,14 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     """The WSGI app; `config` overrides environment variables of the same names.
 
     In the background, expired results are erased and all results are read for the lists, unless ERASE_EXPIRED is "no",
-    as in the check of a release.
+    as in the check of a release. If SCORE_RECEIVED is "yes", received films are scored there, too.
 
     Raises webapp.environment.EnvironmentInvalid or model.bundle.BundleError before the first request.
     """
     environment = Environment(config)
     settings = ApiSettings.read(environment)
     erases = environment.choice("ERASE_EXPIRED", ("yes", "no")) == "yes"
+    scores_received = environment.choice("SCORE_RECEIVED", ("no", "yes")) == "yes"
     environment.check()
     app = Flask(__name__, static_folder=None)
     app.request_class = UploadRequest
@@ -50,10 +54,14 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(tokens)
     app.register_blueprint(source_views)
     app.register_blueprint(change_views)
+    app.register_blueprint(dicomweb)
+    app.register_blueprint(received)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:
         app.extensions["expiry"] = expiry.start(services)
+        if scores_received:
+            app.extensions["received"] = worker.start(services)
         services.store.lists.start()
     return app
 

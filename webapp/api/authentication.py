@@ -1,4 +1,4 @@
-"""Authenticate every request of a versioned route, and check that the actor may make it."""
+"""Authenticate every request of a route under /v1 or /dicomweb, and check that the actor may make it."""
 
 import hmac
 
@@ -12,12 +12,12 @@ from webapp.api.problems import Problem
 from webapp.api.services import services
 from webapp.requests import NO_SESSION, SESSION_HEADER
 
-_VERSIONED = "/v1/"
+_PROTECTED = ("/v1/", "/dicomweb/")
 
 
 def authenticate() -> None:
     """Raise a Problem unless the request's bearer token, and its session, allow its route."""
-    if request.endpoint is None or not request.path.startswith(_VERSIONED):
+    if request.endpoint is None or not request.path.startswith(_PROTECTED):
         return
     needed = permissions.needed(request.endpoint)
     if needed == permissions.PUBLIC:

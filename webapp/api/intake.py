@@ -78,7 +78,7 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     for position, file in enumerate(files):
         name = clean_name(file.filename)
         try:
-            record, source = _process_file(services, file, name, deadline, listed)
+            record, source = process_file(services, file, name, deadline, listed)
             outcome.predictions.append(record.prediction)
             outcome.sources.append(source)
         except Exception as error:
@@ -89,9 +89,10 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     return outcome
 
 
-def _process_file(
+def process_file(
     services: Services, file: FileStorage, name: str, deadline: float, listed: bool
 ) -> tuple[Record, Source]:
+    """Score and store one file, of a person or received; raises Busy if no slot is free by the `deadline`."""
     metrics = services.metrics
     remaining = deadline - time.monotonic()
     if remaining <= 0:

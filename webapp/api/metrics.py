@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import get_args
 
 from model.serving.prediction import Prediction, RefusalCode
+from webapp.api.storage.film_queue import QueueState
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
 from webapp.documents import Label
@@ -36,6 +37,22 @@ class Metrics:
             "pneumo_clock_error_seconds",
             "How far the clock is ahead of that of Redis, or was set since the start, if results expire",
             lambda: None if self.clock is None else self.clock.error,
+        )
+        self.queue: QueueState | None = None  # likewise
+        self.requests.gauge(
+            "pneumo_received_waiting",
+            "Received films that wait to be scored",
+            lambda: self.queue and self.queue.waiting,
+        )
+        self.requests.gauge(
+            "pneumo_received_oldest_seconds",
+            "How long the oldest received film has waited",
+            lambda: self.queue and (self.queue.oldest_s or 0),
+        )
+        self.requests.gauge(
+            "pneumo_received_failed",
+            "Received films without a result that nobody has tried again or removed",
+            lambda: self.queue and self.queue.failed,
         )
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
 

@@ -30,6 +30,8 @@ _TYPES = {
     "NewFeedback": documents.NewFeedback,
     "Feedback": documents.Feedback,
     "FeedbackList": documents.FeedbackList,
+    "FailedFilm": documents.FailedFilm,
+    "ReceivedFilms": documents.ReceivedFilms,
     "Check": documents.Check,
     "Readiness": documents.Readiness,
     "Problem": documents.Problem,

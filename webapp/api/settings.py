@@ -61,6 +61,7 @@ class ApiSettings:
     page_token_previous: str = ""
     session_idle: float = 1800.0
     session_absolute: float = 43200.0
+    received_lease_s: float = 60.0
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
@@ -73,6 +74,7 @@ class ApiSettings:
         MAX_PENDING: uploads that a worker accepts at the same time.
         MAX_SCORING: pictures that it decodes at the same time; they determine the memory that it needs.
         MAX_WAIT: how long a picture waits to be decoded.
+        RECEIVED_LEASE: how long a process has a received film to score it, before another one may take it.
         MAX_ANSWER: after this time no further file of a request is started. The page gives up after its API_TIMEOUT,
         which must be longer.
         AUTH: "users", who log in to the page with sessions and roles, or "none": all who reach the page may do all.
@@ -99,4 +101,5 @@ class ApiSettings:
             page_token_previous=environment.secret("PAGE_TOKEN_PREVIOUS", default=""),
             session_idle=60.0 * environment.number("SESSION_IDLE_MINUTES", 30, 1, 1440),
             session_absolute=3600.0 * environment.number("SESSION_HOURS", 12, 1, 168),
+            received_lease_s=environment.number("RECEIVED_LEASE", 60.0, 1.0, 600.0),
         )

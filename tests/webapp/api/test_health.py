@@ -34,7 +34,7 @@ def test_liveness_does_not_depend_on_redis(config):
 
 def test_readiness_lists_each_check_and_the_model(caller):
     rows = checks(caller, 200)
-    assert set(rows) == {"store", "clock", "known_picture", "model"}
+    assert set(rows) == {"store", "clock", "received", "known_picture", "model"}
     assert all(row["ok"] and row["fault"] is None for row in rows.values())
     assert len(rows["model"]["version"]) == 12
 

@@ -39,10 +39,6 @@ class Seal:
         self.sealed_with(key_name, sealed)
         return sealed[_DIGITS:]
 
-    def derived(self, purpose: str, identifier: str) -> bytes | None:
-        """A key for another purpose, derived from the key of that id (32 bytes); None if there is no such key."""
-        return next((_mac_bytes(key, purpose.encode("ascii")) for key in self._keys if key_id(key) == identifier), None)
-
     @property
     def oldest(self) -> str:
         """The id of the key that was in use first, as far as it is known."""

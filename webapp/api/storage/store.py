@@ -25,6 +25,7 @@ from webapp.api.storage.errors import (
     StoreFull,
     redis_errors,
 )
+from webapp.api.storage.film_queue import FilmQueue
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.records import Record, record_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
@@ -58,6 +59,11 @@ class Store:
     def reviews(self) -> Reviews:
         """The reviews of this store's results."""
         return Reviews(self._redis, self._seal, self._current)
+
+    @property
+    def queue(self) -> FilmQueue:
+        """The received films that wait to be scored."""
+        return FilmQueue(self._redis, self._seal)
 
     @classmethod
     def open(cls, settings: StoreSettings) -> Self:

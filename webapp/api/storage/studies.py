@@ -50,10 +50,11 @@ class Pseudonyms:
         """The key whose id the store keeps; None if it keeps none, or none that is known and intact."""
         sealed = self._redis.get(STUDY_KEY)
         try:
-            identifier = None if sealed is None else self._seal.open(STUDY_KEY, sealed).decode("ascii")
+            if sealed is None:
+                return None
+            return self._seal.derived(_PURPOSE, self._seal.open(STUDY_KEY, sealed).decode("ascii"))[1]
         except SealBroken:
             return None
-        return None if identifier is None else self._seal.derived(_PURPOSE, identifier)
 
     def _choose(self, replace: bool) -> bytes | None:
         """Keep the id of the oldest key, unless another process did; `replace`: what is there is of no use."""

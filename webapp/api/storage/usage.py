@@ -7,7 +7,7 @@ import redis
 from webapp.api.storage.errors import redis_errors
 
 NEARLY_FULL = 80  # percent; the alert RedisMemoryNearLimit fires from there, too
-_HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
+HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
 _MB = 1024 * 1024
 
 
@@ -26,7 +26,7 @@ class Usage:
     @property
     def full(self) -> bool:
         """Whether there is no memory for further uploads."""
-        return 0 < self.maximum < self.used + _HEADROOM
+        return 0 < self.maximum < self.used + HEADROOM
 
     @property
     def warning(self) -> str | None:
