@@ -6,6 +6,7 @@ from flask import Flask, Response
 
 from webapp import access_log, requests
 from webapp.api import expiry, health, problems
+from webapp.api.film_views import films
 from webapp.api.services import Services, attach
 from webapp.api.settings import ApiSettings
 from webapp.api.views import api
@@ -39,6 +40,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     requests.register(app, services.metrics.requests.answered, access_log.answered)
     problems.register(app)
     app.register_blueprint(api)
+    app.register_blueprint(films)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

@@ -9,16 +9,21 @@ from model.serving.explain import heat_map
 from model.serving.predict import DEFAULTS, Classifier, identity
 from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
+from webapp.api.view_film import ViewFilm, encode
 
 _FEWEST = 200  # validation films whose shares are known well enough: see the rules of drift of Prometheus
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The prediction document, and the picture to store with it; None if the file could not be decoded."""
+    """The prediction document, and the picture to store with it; None if the file could not be decoded.
+
+    film: the 16-bit film to store beside it, if there is one.
+    """
 
     document: Prediction
     preview: Preview | None
+    film: ViewFilm | None
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,16 @@ class Scorer:
         )
         return stated if counts and sum(stated) >= _FEWEST else None
 
-    def score(self, content: bytes, file: str) -> Scored:
-        """A finding or a refusal for the bytes of a file; a bad picture never raises."""
-        document, picture = self._classifier.examine(content, file, self._check_pool)
-        return Scored(document, None if picture is None else make_preview(picture.grey))
+    def score(self, content: bytes, file: str, film_bytes: int = 0) -> Scored:
+        """A finding or a refusal for the bytes of a file; a bad picture never raises.
+
+        film_bytes: the most that the 16-bit film may have; 0: none is made.
+        """
+        document, picture = self._classifier.examine(content, file, self._check_pool, wide=film_bytes > 0)
+        if picture is None:
+            return Scored(document, None, None)
+        film = None if picture.wide is None else encode(picture.wide, film_bytes)
+        return Scored(document, make_preview(picture.grey), film)
 
     def identity(self, digest: str, file: str) -> str:
         """The id of the prediction for a file with that SHA-256 (hexadecimal) and name."""

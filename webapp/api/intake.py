@@ -79,11 +79,11 @@ def _process_file(services: Services, file: FileStorage, name: str, deadline: fl
         with metrics.stage("wait"):
             stack.enter_context(services.scoring.slot(min(remaining, services.settings.max_wait)))
         with metrics.stage("score"):  # read only now: files that wait for a slot are not in memory
-            scored = services.scorer.score(file.stream.read(), name)
-    preview = scored.preview
-    record = Record(scored.document, preview.as_dict() if preview else None)
+            scored = services.scorer.score(file.stream.read(), name, services.settings.film_bytes)
+    preview, film = scored.preview, scored.film
+    record = Record(scored.document, preview and preview.as_dict(), film and film.as_dict())
     with metrics.stage("store"):
-        document = services.store.put(record, preview.content if preview else None, listed).prediction
+        document = services.store.put(record, preview and preview.content, listed, film and film.content).prediction
     if listed:
         metrics.assessed(document)
     metrics.file_finished("refused" if document["refusal"] else document["finding"], document["model"]["version"])

@@ -13,10 +13,14 @@ ReviewEntry = StoredReview | Withdrawal
 
 @dataclass(frozen=True)
 class Record:
-    """A stored prediction, and the sha256, width and height of the picture stored with it, if any."""
+    """A stored prediction, and the sha256, width and height of the picture stored with it, if any.
+
+    film: the sha256 of the 16-bit film stored with it, if any; an earlier version stored none.
+    """
 
     prediction: Prediction
     image: dict | None
+    film: dict | None = None
 
     @property
     def id(self) -> str:
@@ -42,13 +46,17 @@ def record_of(identifier: str, stored: Any) -> Record:
                 "model": {"version": str()},
             } as prediction,
             "image": None | {"sha256": str()} as image,
-        } if found == identifier:
+        } if found == identifier and _describes_film(film := stored.get("film")):
             try:
                 listing.member("probability", prediction)
             except (ValueError, OverflowError) as error:  # of the time or the probability
                 raise Invalid("the stored record cannot be listed") from error
-            return Record(current(prediction), image)
+            return Record(current(prediction), image, film)
     raise Invalid("the stored record is not one of this result")
+
+
+def _describes_film(film: Any) -> bool:
+    return film is None or (isinstance(film, dict) and isinstance(film.get("sha256"), str))
 
 
 def require_valid(record: Record) -> None:
