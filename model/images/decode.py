@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
-from model.images import dicom, jpeg_stream, png_stream, strips
+from model.images import dicom, grey16, jpeg_stream, png_stream, strips
 from model.images.dicom_header import Stated
+from model.images.grey16 import Grey16
 from model.images.limits import Refused, check_size
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +27,8 @@ class Picture:
     """A decoded picture: `grey` has mode "L"; `width` and `height` are in pixels, after the EXIF rotation.
 
     `format` is "PNG", "JPEG" or "DICOM"; `colourful` is the mean spread of the channels, from 0 (grey) to 1.
-    `stated` is what the header of a DICOM file says; other files say nothing.
+    `stated` is what the header of a DICOM file says; other files say nothing. `wide`: the values of a film of more than
+    8 bits, if they were asked for.
     """
 
     grey: Image.Image
@@ -35,20 +37,22 @@ class Picture:
     height: int
     colourful: float
     stated: Stated = NOTHING_STATED
+    wide: Grey16 | None = None
 
 
-def decode(content: bytes) -> Picture:
+def decode(content: bytes, wide: bool = False) -> Picture:
     """Decode a PNG, JPEG or DICOM file; the format is detected by content, never by name.
 
-    Raises Refused for anything but one complete picture within the size limits.
+    wide: give the values of a film of more than 8 bits, too. Raises Refused for anything but one complete picture
+    within the size limits.
     """
     if content.startswith(_PNG):
-        return _decode_with_pillow(content, "PNG", _open_png, _load_png)
+        return _decode_with_pillow(content, "PNG", _open_png, _load_png, wide)
     if content.startswith(_JPEG):
         return _decode_with_pillow(content, "JPEG", _open_jpeg, _load_jpeg)
     if dicom.is_dicom(content):
-        grey, stated = dicom.decode(content)
-        return Picture(grey, "DICOM", grey.width, grey.height, 0.0, stated)
+        grey, stated, film = dicom.decode(content, wide)
+        return Picture(grey, "DICOM", grey.width, grey.height, 0.0, stated, film)
     if not content:
         raise Refused("unreadable", "the file is empty")
     raise Refused("unreadable", "the file is not a PNG, JPEG or DICOM file")
@@ -107,6 +111,7 @@ def _decode_with_pillow(
     name: str,
     opener: Callable[[bytes], Image.Image],
     load: Callable[[bytes, Image.Image], Image.Image],
+    wide: bool = False,
 ) -> Picture:
     # The plugin instead of Image.open: it can open no other format, prints no decompression bomb warning for a size
     # that check_size refuses anyway, and does not import four unused plugins.
@@ -116,15 +121,19 @@ def _decode_with_pillow(
         check_size(*image.size, _bytes_per_pixel(image))
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
             raise Refused("multiple_frames", "the file contains more than one picture")
-        grey, colourful = strips.to_grey(load(content, image))
+        loaded = load(content, image)
+        grey, colourful = strips.to_grey(loaded)
         exif = image.info.get("exif")  # that of a PNG may come after the pixels
+        film = grey16.of_png(loaded) if wide else None
+        del loaded
         del image  # frees up to 4 bytes per pixel before the rotation copies the grey picture
         grey = _rotate(grey, exif)
+        film = film and replace(film, grey=_rotate(film.grey, exif))
     except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file
         raise
     except Exception as error:  # decoders raise anything on damaged files
         raise Refused("unreadable", f"the {name} file is damaged or incomplete") from error
-    return Picture(grey, name, grey.width, grey.height, colourful)
+    return Picture(grey, name, grey.width, grey.height, colourful, wide=film)
 
 
 def _bytes_per_pixel(image: Image.Image) -> float:

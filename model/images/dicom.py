@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from model.images import grey16
 from model.images.dicom_header import Stated, check_kind, stated, turn
 from model.images.dicom_values import stored_values
 from model.images.grayscale import to_display
+from model.images.grey16 import Grey16
 from model.images.limits import Refused
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ def is_deflated(content: bytes) -> bool:
     return _DEFLATED in content
 
 
-def decode(content: bytes) -> tuple[Image.Image, Stated]:
+def decode(content: bytes, wide: bool = False) -> tuple[Image.Image, Stated, Grey16 | None]:
     """The picture as a viewer shows it, mode "L": bone bright, air dark; and what the header states about the film.
 
     Stored values go through the modality LUT and then the VOI LUT or window (the full range if there is none), and are
     inverted if low values are meant to be bright. A picture that is turned or mirrored, as its header says, is made
     upright. Raises Refused. No message contains text of the header.
+
+    wide: give the values of a film of more than 8 bits, too.
     """
     silence_libraries()
     try:
@@ -45,7 +49,8 @@ def decode(content: bytes) -> tuple[Image.Image, Stated]:
         values, padding = stored_values(dataset)
         del dataset.PixelData  # frees it, unless the values are a view of it
         grey = to_display(values, dataset, padding)
-        return grey if upright is None else grey.transpose(upright), stated(dataset)
+        film = grey16.of_dicom(values, dataset, padding, upright) if wide else None
+        return grey if upright is None else grey.transpose(upright), stated(dataset), film
     except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file
         raise
     except Exception as error:  # pydicom and the decoders raise anything on damaged files

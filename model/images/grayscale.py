@@ -27,16 +27,21 @@ def to_display(values: np.ndarray, dataset: "Dataset", padding: Range | None = N
         raise Refused("unreadable", "the DICOM file contains only padding")
     # Every step maps single values, so it is computed once per level instead of once per pixel.
     levels = np.arange(lowest, highest + 1, dtype=np.int32)
-    table = _voi(_modality(levels, dataset), dataset, used[0] - lowest, used[1] - lowest)
-    if (
-        word(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-        or word(dataset, "PresentationLUTShape") == "INVERSE"
-    ):
-        table = 255 - table  # once, even if both say so, as the standard requires for MONOCHROME1
+    table = voi(modality(levels, dataset), dataset, used[0] - lowest, used[1] - lowest)
+    if is_inverted(dataset):
+        table = 255 - table
     table = np.rint(table).astype(np.uint8)
     if padding is not None:
         table[(levels >= padding[0]) & (levels <= padding[1])] = 0
     return strips.look_up(values, table, lowest)
+
+
+def is_inverted(dataset: "Dataset") -> bool:
+    """Whether low values are bright: once, even if both elements say so, as the standard requires for MONOCHROME1."""
+    return (
+        word(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+        or word(dataset, "PresentationLUTShape") == "INVERSE"
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def _table(item: "Dataset", signed: bool) -> _Table:
     return _Table(entries[:count].astype(np.float64), with_sign(first, 16, signed), bits)
 
 
-def _modality(levels: np.ndarray, dataset: "Dataset") -> np.ndarray:
+def modality(levels: np.ndarray, dataset: "Dataset") -> np.ndarray:
     """Apply the modality LUT, or the rescale slope and intercept (PS3.3 C.11.1)."""
     if sequence := dataset.get("ModalityLUTSequence"):
         return _table(sequence[0], signed=dataset.PixelRepresentation == 1).apply(levels)
@@ -80,20 +85,46 @@ def _modality(levels: np.ndarray, dataset: "Dataset") -> np.ndarray:
     return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
 
 
-def _voi(levels: np.ndarray, dataset: "Dataset", first: int, last: int) -> np.ndarray:
+def voi(levels: np.ndarray, dataset: "Dataset", first: int, last: int) -> np.ndarray:
     """Map modality values to brightness 0..255 (PS3.3 C.11.2); the picture uses levels[first] to levels[last]."""
-    sequence = dataset.get("VOILUTSequence")
-    if sequence and sequence[0].get("LUTDescriptor") and sequence[0].get("LUTData"):
-        return _by_table(levels, sequence[0])
-    centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
-    kind = word(dataset, "VOILUTFunction") or "LINEAR"
-    if centre is None or width is None or width < (1 if kind == "LINEAR" else 1e-6):
-        return _full_range(levels, dataset, first, last)
+    if _has_table(dataset):
+        return _by_table(levels, dataset.VOILUTSequence[0])
+    stated = _stated_window(dataset)
+    if stated is None:
+        low, high = _full_range(levels, dataset, first, last)
+        return 255 * ((levels - low) / max(high - low, 1e-6)).clip(0, 1)
+    centre, width, kind = stated
     if kind == "SIGMOID":
         return 255 / (1 + np.exp((-4 * (levels - centre) / width).clip(-500, 500)))
     if kind == "LINEAR":
         centre, width = centre - 0.5, max(width - 1, 1e-6)
     return 255 * ((levels - centre) / width + 0.5).clip(0, 1)
+
+
+def window(levels: np.ndarray, dataset: "Dataset", first: int, last: int) -> tuple[float, float] | None:
+    """Centre and width by which the function LINEAR shows modality values as `voi` does; None if none does."""
+    stated = _stated_window(dataset)
+    if _has_table(dataset) or (stated is not None and stated[2] == "SIGMOID"):
+        return None
+    if stated is None:
+        low, high = _full_range(levels, dataset, first, last)
+        return (low + high + 1) / 2, high - low + 1
+    centre, width, kind = stated
+    return (centre, width) if kind == "LINEAR" else (centre + 0.5, width + 1)
+
+
+def _has_table(dataset: "Dataset") -> bool:
+    sequence = dataset.get("VOILUTSequence")
+    return bool(sequence and sequence[0].get("LUTDescriptor") and sequence[0].get("LUTData"))
+
+
+def _stated_window(dataset: "Dataset") -> tuple[float, float, str] | None:
+    """The first window of the header and its function; None if it states none that can be used."""
+    centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    kind = word(dataset, "VOILUTFunction") or "LINEAR"
+    if centre is None or width is None or width < (1 if kind == "LINEAR" else 1e-6):
+        return None
+    return centre, width, kind
 
 
 def _by_table(levels: np.ndarray, item: "Dataset") -> np.ndarray:
@@ -105,14 +136,14 @@ def _by_table(levels: np.ndarray, item: "Dataset") -> np.ndarray:
     return 255 * bright / top
 
 
-def _full_range(levels: np.ndarray, dataset: "Dataset", first: int, last: int) -> np.ndarray:
-    """Map the lowest value to black and the highest to white; 8-bit values without rescaling are display values."""
+def _full_range(levels: np.ndarray, dataset: "Dataset", first: int, last: int) -> tuple[float, float]:
+    """The values that are black and white: the lowest and the highest; 8-bit ones are display values."""
     low, high = sorted((float(levels[first]), float(levels[last])))
     rescaled = (_number(dataset, "RescaleSlope") or 1) != 1 or (_number(dataset, "RescaleIntercept") or 0) != 0
     plain = not rescaled and not dataset.get("ModalityLUTSequence")
     if dataset.BitsStored == 8 and dataset.PixelRepresentation == 0 and plain:
         low, high = 0.0, 255.0
-    return 255 * ((levels - low) / max(high - low, 1e-6)).clip(0, 1)
+    return low, high
 
 
 def _number(dataset: "Dataset", keyword: str) -> float | None:

@@ -51,10 +51,9 @@ def scale_depth(image: Image.Image) -> Image.Image:
     Full scale is the smallest common detector depth that contains the values: 12-bit values in a 16-bit PNG are common
     and would otherwise be almost black.
     """
-    parts = [(0, first, image.width, last) for first, last in rows(image.height)]
-    highest = max(int(np.asarray(image.crop(part)).max()) for part in parts)
-    bits = next(bits for bits in _DEPTHS if highest < 2**bits)
-    levels = np.arange(highest + 1, dtype=np.float32) * np.float32(255 / (2**bits - 1))
+    parts = _parts(image)
+    bits = depth(image)
+    levels = np.arange(2**bits, dtype=np.float32) * np.float32(255 / (2**bits - 1))
     table = np.rint(levels).clip(0, 255).astype(np.uint8)
     grey = np.empty((image.height, image.width), dtype=np.uint8)
     for part in parts:
@@ -62,9 +61,22 @@ def scale_depth(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
+def depth(image: Image.Image) -> int:
+    """The bits of the smallest common detector depth that contains the unsigned values of a picture."""
+    highest = max(int(np.asarray(image.crop(part)).max()) for part in _parts(image))
+    return next(bits for bits in _DEPTHS if highest < 2**bits)
+
+
+def _parts(image: Image.Image) -> list[tuple[int, int, int, int]]:
+    return [(0, first, image.width, last) for first, last in rows(image.height)]
+
+
 def look_up(values: np.ndarray, table: np.ndarray, lowest: int) -> Image.Image:
-    """Map integer values [rows, columns] by a table uint8 [levels], whose first entry is for `lowest`, to mode "L"."""
-    grey = np.empty(values.shape, dtype=np.uint8)
+    """Map integer values [rows, columns] by a table [levels], whose first entry is for `lowest`.
+
+    The picture has mode "L" if the table is uint8, "I;16" if it is uint16.
+    """
+    grey = np.empty(values.shape, dtype=table.dtype)
     for first, last in rows(len(values)):
         grey[first:last] = table[values[first:last].astype(np.intp) - lowest]
     return Image.fromarray(grey)

@@ -105,25 +105,27 @@ class Classifier:
         """Score the bytes of a picture file; an unsuitable picture gives a refusal, not an exception."""
         return self.examine(content, file)[0]
 
-    def examine(self, content: bytes, file: str, pool: "Executor | None" = None) -> tuple[Prediction, Picture | None]:
-        """Like `predict`, and return the decoded picture, too; None if it could not be decoded.
+    def examine(
+        self, content: bytes, file: str, pool: "Executor | None" = None, wide: bool = False
+    ) -> tuple[Prediction, Picture | None]:
+        """Like `predict`, and return the decoded picture, too; None if it could not be decoded. `wide`: see `decode`.
 
         With a `pool`, the picture is checked in one of its threads while the network runs in this one.
         """
         if pool is None:
-            prepared = self.prepare(content, file)
+            prepared = self.prepare(content, file, wide)
             return self.finish(prepared), prepared.picture
         started = time.perf_counter()
         picture: Picture | None = None
         outcome: Scored | Reason
         try:
-            picture = decode(content)
+            picture = decode(content, wide)
             outcome = self._score_unless_refused(picture, pool)
         except Refused as refused:
             outcome = {"code": refused.code, "reason": refused.reason}
         return self._document(content, file, _size(picture), outcome, time.perf_counter() - started), picture
 
-    def prepare(self, content: bytes, file: str) -> Prepared:
+    def prepare(self, content: bytes, file: str, wide: bool = False) -> Prepared:
         """Do all of `examine` that comes before the network.
 
         Several files take less time if all are prepared before the network sees the first: code and weights stay in the
@@ -134,7 +136,7 @@ class Classifier:
         pixels: np.ndarray | None = None
         outcome: Reason | list[Caution]
         try:
-            picture = decode(content)
+            picture = decode(content, wide)
             resized = self.resize(picture.grey)
             outcome = self._cautions_unless_refused(picture, resized)
             pixels = as_input(resized)

@@ -1,4 +1,4 @@
-"""`pneumoctl results`: export the results in the stack's store, import an export, report and erase results."""
+"""`pneumoctl results`: export the results in the stack's store, import an export, erase results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,10 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
+from pneumoctl.cli.results_report import report
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, erasure, import_report, transfer
 from pneumoctl.results.mac_keys import KeysMissing
-from pneumoctl.scoring import stored_results
-from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.dispatch import target
@@ -101,37 +100,7 @@ def import_(
     return 0
 
 
-@app.command()
-@on_stack()
-def report(
-    invocation: Invocation,
-    path: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A new file.")],
-) -> int:
-    """Write all results to a new CSV file, for people and spreadsheets.
-
-    It has a line for each result, with the review that counts, and holds no pictures. Only you can read it. It has file
-    names, which may name patients. Nothing in it is a diagnosis. The stack must run. To move results to another stack,
-    use results export.
-
-    Exit codes: 6 records or reviews are damaged; their lines say so and have no finding.
-    """
-    stack, place = invocation.stack, path.expanduser().absolute()
-    if place.suffix.lower() != ".csv":
-        raise PneumoError(f"{path} does not end with .csv", "name a new file, such as results.csv", Exit.USAGE)
-    if place.exists() or place.is_symlink():
-        raise PneumoError(f"{place} exists already", "name another file", Exit.USAGE)
-    with target(*invocation).api() as endpoint, audit.recorded(stack, "results report", {}) as act:
-        act.begin()
-        console.busy("reading the results from the API")
-        counts = stored_results.save(ApiClient.of(endpoint), place)
-        console.idle()
-        act.changed = []
-        act.code = Exit.PARTLY if counts["damaged"] else Exit.DONE
-    console.result({"stack": stack.name, "path": place, **counts})
-    console.text(f"{counted(counts['results'], 'result')}, {counts['reviewed']} reviewed, written to {place}")
-    if counts["damaged"]:
-        console.warn(f"{counted(counts['damaged'], 'line')} of damaged records or reviews: see the error columns")
-    return act.code
+app.command()(report)
 
 
 def _comes_back(invocation: Invocation, export: Path) -> str:

@@ -56,6 +56,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
             bundle=f"{ROOT}/model/current",
             outside_use=desired.settings.outside_use,
             retention_days=desired.settings.retention_days,
+            keep_16_bit_mb=desired.settings.keep_16_bit_mb,
             threads=1,
             metrics="/run/pneumoctl-api/metrics",
             code=f"{ROOT}/api/current",

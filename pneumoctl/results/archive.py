@@ -18,7 +18,12 @@ from pneumoctl.files import make_private, sha256
 from pneumoctl.stack.stack import exports
 
 FORMAT = 1
-MANIFEST, SEALED, PICTURES = "manifest.json", "sealed.jsonl", "images/"  # as webapp/api/export.py names them
+MANIFEST, SEALED, PICTURES, FILMS = (
+    "manifest.json",
+    "sealed.jsonl",
+    "images/",
+    "films/",
+)  # as webapp/api/export.py names them
 TAR = ".tar"
 _OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".tar", ".tbz2", ".tgz", ".txz", ".xz", ".zip", ".zst")
 ANOTHER = "use another export, or make a new one: pneumoctl results export PATH"
@@ -161,7 +166,7 @@ def _unusable(path: Path, why: str) -> PneumoError:
 
 def _kind(name: str) -> str:
     """What a file of an export is."""
-    return "a picture" if name.startswith(PICTURES) else "a damaged part" if "/" in name else name
+    return "a picture" if name.startswith((PICTURES, FILMS)) else "a damaged part" if "/" in name else name
 
 
 def _safe(name: str, path: Path) -> str:
@@ -218,6 +223,7 @@ def write_for_import(path: Path, out: IO[bytes]) -> int:
 def _needed(folder: Path) -> Iterable[str]:
     yield from (MANIFEST, SEALED)
     yield from (f"{PICTURES}{file.name}" for file in sorted((folder / PICTURES).glob("*.jpg")))
+    yield from (f"{FILMS}{file.name}" for file in sorted((folder / FILMS).glob("*.bin")))
 
 
 def parts(source: IO[bytes]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ _STORAGE = (
     *(
         "changes",
         "connection",
+        "copied_items",
         "erasure",
         "errors",
         "keys",

@@ -2,10 +2,11 @@
 
 import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from model.schema import Invalid
 from model.serving import unix_socket
@@ -70,9 +71,12 @@ class ApiClient:
             raise Refused(status, body)
         return _document(b'{"predictions": [%b]}' % body)
 
-    def page(self, cursor: str | None, rows: int) -> Any:
-        """A page of the list of all results, newest first, as the API sent it; `rows`: at most 100."""
-        query = f"?limit={rows}" + (f"&cursor={quote(cursor)}" if cursor else "")
+    def page(self, cursor: str | None, rows: int, chosen: Mapping[str, str]) -> Any:
+        """A page of a list of results as the API sent it; `rows`: at most 100.
+
+        `chosen`: the parameters of the API that narrow and order the list; none: all results, newest first.
+        """
+        query = "?" + urlencode({**chosen, "limit": str(rows)} | ({"cursor": cursor} if cursor else {}))
         status, body = self._ask("GET", f"/v1/predictions{query}", None)
         if status != 200:
             raise Refused(status, body)

@@ -1,9 +1,10 @@
-"""All results that a stack has stored, read from its API and written as CSV."""
+"""The results that a stack has stored, all or those of a list, read from its API and written as CSV."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal, NotRequired, TypedDict
 
 from model.schema import Invalid, checked
@@ -14,6 +15,7 @@ from pneumoctl.scoring.api_client import OTHER_VERSION, ApiClient
 from pneumoctl.stack.free_space import NotWritten
 
 _ROWS = 100  # of one request
+EVERYTHING: Mapping[str, str] = MappingProxyType({})  # the list without filters, newest first
 _REVIEW_DAMAGED = "a review is damaged: which review counts is not known"
 
 
@@ -46,8 +48,8 @@ class _Page(TypedDict):
     next: str | None
 
 
-def save(api: ApiClient, target: Path) -> dict[str, int]:
-    """Write all results to a new file that only its owner can read; returns what `write` counts.
+def save(api: ApiClient, target: Path, chosen: Mapping[str, str] = EVERYTHING) -> dict[str, int]:
+    """Write the results of a list to a new file that only its owner can read; returns what `write` counts.
 
     Raises PneumoError; no file then lies at `target`.
     """
@@ -56,7 +58,7 @@ def save(api: ApiClient, target: Path) -> dict[str, int]:
         with os.fdopen(
             os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
         ) as out:
-            counts = write(api, out)
+            counts = write(api, out, chosen)
             out.flush()
             os.fsync(out.fileno())
         unfinished.rename(target)
@@ -67,14 +69,14 @@ def save(api: ApiClient, target: Path) -> dict[str, int]:
     return counts
 
 
-def write(api: ApiClient, out: IO[str]) -> dict[str, int]:
-    """Write a line for each result; returns how many results, reviewed and damaged ones there are.
+def write(api: ApiClient, out: IO[str], chosen: Mapping[str, str] = EVERYTHING) -> dict[str, int]:
+    """Write a line for each result of a list; returns how many results, reviewed and damaged ones there are.
 
     Raises PneumoError; what was written is then incomplete.
     """
-    out.write(csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS))
+    out.write(csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS))
     counts = Counter(results=0, reviewed=0, damaged=0)
-    for page in _pages(api):
+    for page in _pages(api, chosen):
         try:
             _write_page(page, out, counts)
         except Invalid as error:
@@ -83,10 +85,10 @@ def write(api: ApiClient, out: IO[str]) -> dict[str, int]:
     return dict(counts)
 
 
-def _pages(api: ApiClient) -> Iterator[Mapping[str, Any]]:
+def _pages(api: ApiClient, chosen: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     cursor, seen = None, set()
     while True:
-        page = api.page(cursor, _ROWS)
+        page = api.page(cursor, _ROWS, chosen)
         if not isinstance(page, dict) or not isinstance(page.get("predictions"), list):
             raise PneumoError("the API's answer is no list of results", OTHER_VERSION)
         yield page

@@ -71,6 +71,12 @@ class Settings:
         "Days after which a result is erased for good, with its picture and reviews; 0: results are kept for ever.",
         between(0, 36500),
     )
+    keep_16_bit_mb: int = _setting(
+        0,
+        "Memory (MB) for the values of each film of more than 8 bits, for window and level on the page: 5 keep 2048 "
+        "pixels a side, and 1024 MB then hold some 250 films instead of 11,000. 0: none are kept.",
+        between(0, 64),
+    )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
     outside_use: str = _setting(
         "refuse",

@@ -8,6 +8,7 @@ from webapp import access_log, requests
 from webapp.api import authentication, expiry, health, problems
 from webapp.api.account_views import accounts
 from webapp.api.change_views import change_views
+from webapp.api.film_views import films
 from webapp.api.received import worker
 from webapp.api.received.stow import dicomweb
 from webapp.api.received.views import received
@@ -56,6 +57,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(change_views)
     app.register_blueprint(dicomweb)
     app.register_blueprint(received)
+    app.register_blueprint(films)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

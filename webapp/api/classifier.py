@@ -10,6 +10,7 @@ from model.serving.explain import heat_map
 from model.serving.predict import DEFAULTS, Classifier, identity
 from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
+from webapp.api.view_film import ViewFilm, encode
 
 _FEWEST = 200  # validation films whose shares are known well enough: see the rules of drift of Prometheus
 
@@ -18,11 +19,13 @@ _FEWEST = 200  # validation films whose shares are known well enough: see the ru
 class Scored:
     """The prediction document, the picture to store with it, and the Study Instance UID of a DICOM file.
 
-    preview: None if the file could not be decoded. study_uid: never stored or shown; None if the file states none.
+    preview: None if the file could not be decoded. film: the 16-bit film to store beside it, if there is one.
+    study_uid: never stored or shown; None if the file states none.
     """
 
     document: Prediction
     preview: Preview | None
+    film: ViewFilm | None
     study_uid: str | None = field(default=None, repr=False)
 
 
@@ -62,10 +65,16 @@ class Scorer:
         )
         return stated if counts and sum(stated) >= _FEWEST else None
 
-    def score(self, content: bytes, file: str) -> Scored:
-        """A finding or a refusal for the bytes of a file; a bad picture never raises."""
-        document, picture = self._classifier.examine(content, file, self._check_pool)
-        return Scored(document, None if picture is None else make_preview(picture.grey), study_uid(content))
+    def score(self, content: bytes, file: str, film_bytes: int = 0) -> Scored:
+        """A finding or a refusal for the bytes of a file; a bad picture never raises.
+
+        film_bytes: the most that the 16-bit film may have; 0: none is made.
+        """
+        document, picture = self._classifier.examine(content, file, self._check_pool, wide=film_bytes > 0)
+        if picture is None:
+            return Scored(document, None, None, study_uid(content))
+        film = None if picture.wide is None else encode(picture.wide, film_bytes)
+        return Scored(document, make_preview(picture.grey), film, study_uid(content))
 
     def identity(self, digest: str, file: str) -> str:
         """The id of the prediction for a file with that SHA-256 (hexadecimal) and name."""

@@ -1,9 +1,9 @@
 """Write every stored result to stdout as a tar archive: `python -m webapp.api.export`, with the API's environment.
 
-The archive holds, for people, results.jsonl, feedback.jsonl and images/; for an import, sealed.jsonl with the records
-and reviews as they are stored; damaged/ with the bytes of what failed its integrity check; and as its last member
-manifest.json with the counts, the ids of erased results and the digest of every other member. An archive without a
-manifest is incomplete.
+The archive holds, for people, results.jsonl, feedback.jsonl, images/ and films/ (16 bits; see webapp/api/view_film.py);
+for an import, sealed.jsonl with the records and reviews as they are stored; damaged/ with the bytes of what failed its
+integrity check; and as its last member manifest.json with the counts, the ids of erased results and
+the digest of every other member. An archive without a manifest is incomplete.
 """
 
 import argparse
@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from typing import IO
 
 from webapp.api.settings import StoreSettings
+from webapp.api.storage.copied_items import Contents, Item, Verified
 from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.reviews import with_withdrawals
-from webapp.api.storage.store_copy import Contents, Item, StoreCopy, Verified
+from webapp.api.storage.store_copy import StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
 FORMAT = 1
@@ -33,6 +34,11 @@ WAIT_S = 120.0  # for a Redis that loads its file
 def picture_name(identifier: str) -> str:
     """The member of a picture."""
     return f"images/{identifier}.jpg"
+
+
+def film_name(identifier: str) -> str:
+    """The member of a 16-bit film."""
+    return f"films/{identifier}.bin"
 
 
 def damaged_name(identifier: str, part: str) -> str:
@@ -115,6 +121,8 @@ def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified:
     if verified.picture is not None:
         picture = picture_name(item.id)
         archive.write(picture, io.BytesIO(verified.picture))
+    if verified.film is not None:
+        archive.write(film_name(item.id), io.BytesIO(verified.film))
     lists[RESULTS].write(_line({**verified.record.prediction, "image": picture}))
     intact = [sealed for number, sealed in enumerate(item.feedback) if f"review-{number}" not in verified.damaged]
     feedback = [sealed.decode("ascii") for sealed in intact]

@@ -102,14 +102,14 @@ def process_file(
             stack.enter_context(services.scoring.slot(min(remaining, services.settings.max_wait)))
         with metrics.stage("score"):  # read only now: files that wait for a slot are not in memory
             content = file.stream.read()
-            scored = services.scorer.score(content, name)
+            scored = services.scorer.score(content, name, services.settings.film_bytes)
             digest = hashlib.sha256(content).hexdigest()
-    preview = scored.preview
+    preview, film = scored.preview, scored.film
     with metrics.stage("store"):
         study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)
         source: FileSource = {"folder": clean_folder(file.filename), "study": study, "sha256": digest}
-        record = Record(scored.document, preview.as_dict() if preview else None, source)
-        stored = services.store.put(record, preview.content if preview else None, listed)
+        record = Record(scored.document, preview and preview.as_dict(), film and film.as_dict(), source)
+        stored = services.store.put(record, preview and preview.content, listed, film and film.content)
     document = stored.prediction
     if listed:
         metrics.assessed(document)

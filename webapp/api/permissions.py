@@ -25,6 +25,7 @@ NEEDED: Mapping[str, str] = {
     "received.index": "read",
     "received.retry": "predict",
     "received.discard": "erase",
+    "films.view": "read",
     "sources.show": "read",
     "changes.position": "read",
     "accounts.index": "accounts",

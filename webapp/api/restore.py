@@ -18,18 +18,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
+from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, film_name, picture_name
 from webapp.api.settings import StoreSettings
+from webapp.api.storage.copied_items import Item
 from webapp.api.storage.errors import StoreFull, StoreUnavailable
 from webapp.api.storage.seal import Seal
-from webapp.api.storage.store_copy import Item, StoreCopy
+from webapp.api.storage.store_copy import StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
 REFUSED = 65  # exit code: the archive is damaged, or was changed after it was made
 _CHUNK = 1 << 20
 _SIGN = 100  # results after which a sign of life is given
 _ID = re.compile(r"[0-9a-f]{32}")
-_PICTURE = "picture"  # its name in Verified.damaged
+_PICTURES = ("picture", "film")  # their names in Item and in Verified.damaged
 
 
 class Refused(Exception):
@@ -67,8 +68,9 @@ def restore(
     for item in _items(members, sign):
         results += 1
         damaged = store.verified(item).damaged
-        known = (
-            item.picture is None and set(damaged) == {_PICTURE} and damaged_name(item.id, _PICTURE) in manifest["files"]
+        known = bool(damaged) and all(
+            name in _PICTURES and getattr(item, name) is None and damaged_name(item.id, name) in manifest["files"]
+            for name in damaged
         )
         without += known
         broken += bool(damaged) and not known
@@ -95,11 +97,13 @@ def _items(members: _Members, sign: Callable[[], object]) -> Iterator[Item]:
         if number % _SIGN == 0:
             sign()
         entry = json.loads(line)
-        picture = None
+        picture = film = None
         with suppress(KeyError):
             picture = members.read(picture_name(entry["id"]))
+        with suppress(KeyError):
+            film = members.read(film_name(entry["id"]))
         feedback = tuple(each.encode("ascii") for each in entry["feedback"])
-        yield Item(entry["id"], entry["record"].encode("ascii"), picture, feedback)
+        yield Item(entry["id"], entry["record"].encode("ascii"), picture, feedback, film)
 
 
 def _spool(source: IO[bytes], size: int) -> IO[bytes]:

@@ -50,6 +50,7 @@ class ApiSettings:
     token_previous: str
     bundle: Path | None
     outside_use: OutsideUse
+    film_bytes: int
     upload_bytes: int
     max_pending: int
     max_scoring: int
@@ -70,6 +71,7 @@ class ApiSettings:
         API_TOKEN_PREVIOUS: accepted as well, until all clients use the new token; empty or absent: none.
         MODEL_BUNDLE: directory of the bundle; absent: the bundle that ships with the package.
         OUTSIDE_USE: "refuse" films that are known to be outside the intended use, or "score" them with a caution.
+        KEEP_16_BIT_MB: the most memory that the 16-bit film of a result may take; 0: none is kept.
         MAX_UPLOAD_MB: size of all files of a request.
         MAX_PENDING: uploads that a worker accepts at the same time.
         MAX_SCORING: pictures that it decodes at the same time; they determine the memory that it needs.
@@ -90,6 +92,7 @@ class ApiSettings:
             token_previous=environment.secret("API_TOKEN_PREVIOUS", default=""),
             bundle=Path(bundle) if bundle else None,
             outside_use=environment.choice("OUTSIDE_USE", OUTSIDE_USE),
+            film_bytes=environment.number("KEEP_16_BIT_MB", 0, 0, 64) * 1_000_000,
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
             max_pending=environment.number("MAX_PENDING", 16, 1, 1024),
             max_scoring=environment.number("MAX_SCORING", 2, 1, 64),

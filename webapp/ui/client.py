@@ -10,13 +10,12 @@ from typing import BinaryIO, TypeVar
 from model.serving.prediction import Prediction
 from webapp.documents import FeedbackList, Pictures, Place, Source
 from webapp.requests import POSITION_HEADER, PROBE_HEADER
-from webapp.ui import responses
+from webapp.ui import png, responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
 from webapp.ui.transport import Answer, ApiError, Transport
 
 Document = TypeVar("Document")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class ApiClient:
@@ -66,15 +65,15 @@ class ApiClient:
         return _read(answer, lambda document: responses.prediction(document, identifier))
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
-        """The picture "image.png", "thumbnail.png" or "heatmap.png" of a prediction."""
+        """The picture "image.png", "thumbnail.png" or "heatmap.png" of a prediction, whole or an ApiError."""
         path = f"/v1/predictions/{identifier}/{name}"
         small = name == "thumbnail.png"
         answer = (
             self._transport.thumbnail(path, request_id) if small else self._transport.request("GET", path, request_id)
         )
         content = answer.data
-        if not content.startswith(_PNG_SIGNATURE):
-            raise _invalid_response()
+        if not png.is_whole(content):
+            raise _invalid_response("The picture is cut off or damaged.")
         return content
 
     def pictures(self, identifier: str, request_id: str) -> Pictures:

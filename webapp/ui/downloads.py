@@ -21,7 +21,7 @@ files = Blueprint("downloads", __name__)
 MOST = 10_000  # results of one file
 _SECONDS = 120.0  # for one file
 _ROWS = 100  # of one request to the API
-_HEAD = csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS)
+_HEAD = csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS)
 _REVIEW_DAMAGED = "a review is damaged: which review counts is not known"
 
 

@@ -161,6 +161,7 @@ def _api(desired: LocalDesiredState) -> Step:
             bundle=desired.model,
             outside_use=desired.settings.outside_use,
             retention_days=desired.settings.retention_days,
+            keep_16_bit_mb=desired.settings.keep_16_bit_mb,
             max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING,
             threads=desired.threads,

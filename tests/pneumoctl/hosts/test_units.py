@@ -111,6 +111,7 @@ def environment(name: str) -> str:
     more = {
         "outside_use": "refuse",
         "retention_days": 0,
+        "keep_16_bit_mb": 0,
         "redis_host": "10.0.0.7",
         "redis_port": 6379,
         "bundle": ODD,

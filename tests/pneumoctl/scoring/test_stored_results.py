@@ -1,5 +1,6 @@
 """All results of a stack as a CSV file: whole, private, and without a finding where something is damaged."""
 
+import codecs
 import csv
 import stat
 from collections.abc import Iterator
@@ -45,8 +46,9 @@ def test_every_page_is_written_to_a_private_file(server: Server, tmp_path: Path)
         "/v1/predictions?limit=100",
         "/v1/predictions?limit=100&cursor=a%2Bb",
     ]
+    assert target.read_bytes().startswith(codecs.BOM_UTF8)  # else Excel reads names in another character set
     assert stat.S_IMODE(target.stat().st_mode) == 0o600 and [*tmp_path.iterdir()] == [target]
-    with target.open(newline="", encoding="utf-8") as file:
+    with target.open(newline="", encoding="utf-8-sig") as file:
         first, refused, hurt, damaged = csv.DictReader(file)
     assert (first["file"], first["finding"], first["review"]) == ("'=1+1.png", "pneumonia", "no pneumonia")
     assert first["review_contradicts_model"] == "yes"
@@ -56,6 +58,15 @@ def test_every_page_is_written_to_a_private_file(server: Server, tmp_path: Path)
         "id": "d" * 32,
         "error": "The record is damaged.",
     }
+
+
+def test_a_list_with_filters_is_written(server: Server, tmp_path: Path) -> None:
+    server.say(200, page((FINDING, UNREAD), next="c"))
+    server.say(200, page((FINDING, UNREAD)))
+    chosen = {"q": "ward 3", "finding": "no pneumonia", "from": "2026-03-31"}
+    stored_results.save(ApiClient(server.url, "t"), tmp_path / "results.csv", chosen)
+    query = "/v1/predictions?q=ward+3&finding=no+pneumonia&from=2026-03-31&limit=100"
+    assert [path for path, _, _ in server.asked] == [query, f"{query}&cursor=c"]
 
 
 @pytest.mark.parametrize(

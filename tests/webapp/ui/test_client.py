@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from model import phantom
 from tests.predictions import FINDING
 from tests.webapp.servers import free_port
 from webapp.ui import transport
@@ -92,7 +93,7 @@ def test_an_error_without_a_document(fake_api, body):
 
 
 def test_small_pictures_wait_for_one_another_and_take_no_place_of_other_reads(fake_api):
-    fake_api.body, fake_api.kind, fake_api.delay = b"\x89PNG\r\n\x1a\n", "image/png", 0.5
+    fake_api.body, fake_api.kind, fake_api.delay = phantom.png(1, 64, False), "image/png", 0.5
     limits = ApiLimits(20, 20, max_reads=2, max_thumbnails=transport._THUMBNAILS + 4)
     api = ApiClient(Transport([fake_api.url], "a-token-of-tests-only", limits))
     with ThreadPoolExecutor(30) as pool:
@@ -211,3 +212,13 @@ def test_a_response_with_another_id_is_an_error(fake_api):
 def test_a_response_that_is_no_png_is_an_error(fake_api):
     fake_api.body, fake_api.kind = b"<svg onload=alert(1)>", "image/png"
     assert failure(lambda: client(fake_api.url).png("ab" * 16, "image.png", REQUEST)).status == 502
+
+
+@pytest.mark.parametrize("name", ["image.png", "thumbnail.png", "heatmap.png"])
+def test_a_picture_that_is_cut_off_is_an_error(fake_api, name):
+    whole = phantom.png(1, 64, False)
+    fake_api.body, fake_api.kind = whole, "image/png"
+    assert client(fake_api.url).png("ab" * 16, name, REQUEST) == whole
+    fake_api.body = whole[: len(whole) // 2]
+    error = failure(lambda: client(fake_api.url).png("ab" * 16, name, REQUEST))
+    assert (error.status, "cut off" in error.detail) == (502, True)

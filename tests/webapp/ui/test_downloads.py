@@ -1,5 +1,6 @@
 """Results as CSV files: whole or an error, with the review that counts, and without a cell that runs."""
 
+import codecs
 import csv
 import io
 import json
@@ -20,7 +21,8 @@ def rows(answer) -> list[dict[str, str]]:
     assert (answer.status_code, answer.content_type) == (200, "text/csv; charset=utf-8")
     assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
     assert answer.headers["Cache-Control"] == "no-store"
-    return list(csv.DictReader(io.StringIO(answer.get_data(as_text=True), newline="")))
+    assert answer.data.startswith(codecs.BOM_UTF8)  # else Excel reads names in another character set
+    return list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Erase a result with everything that belongs to it: record, picture, heat map, reviews and index entries, at once.
+"""Erase a result with everything that belongs to it: record, pictures, heat map, reviews and index entries, at once.
 
 The ids of erased results are kept, and nothing else of them: an import can then say which of them it brings back.
 """
@@ -187,7 +187,7 @@ class Eraser:
     def _stored_ids(self) -> Iterator[str]:
         """The ids of all that has a record, a picture or reviews, unordered."""
         seen: set[str] = set()
-        for part in ("record", "image", "feedback"):
+        for part in ("record", "image", "film", "feedback"):
             with redis_errors():
                 for name in self._redis.scan_iter(match=key_of(part, "*"), count=500):
                     identifier = name.decode("ascii", "replace").rpartition(":")[2]

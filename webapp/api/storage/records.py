@@ -26,11 +26,13 @@ class FileSource(TypedDict):
 class Record:
     """A stored prediction, and the sha256, width and height of the picture stored with it, if any.
 
-    source: None if an earlier version stored the record.
+    film: the sha256 of the 16-bit film stored with it, if any. source: None if an earlier version stored the record;
+    such a record has no film, either.
     """
 
     prediction: Prediction
     image: dict | None
+    film: dict | None = None
     source: FileSource | None = None
 
     @property
@@ -57,13 +59,13 @@ def record_of(identifier: str, stored: Any) -> Record:
                 "model": {"version": str()},
             } as prediction,
             "image": None | {"sha256": str()} as image,
-        } if found == identifier:
+        } if found == identifier and _describes_film(film := stored.get("film")):
             source = source_of(stored.get("source"))
             try:
                 listing.member("probability", prediction)
             except (ValueError, OverflowError) as error:  # of the time or the probability
                 raise Invalid("the stored record cannot be listed") from error
-            return Record(current(prediction), image, source)
+            return Record(current(prediction), image, film, source)
     raise Invalid("the stored record is not one of this result")
 
 
@@ -77,6 +79,10 @@ def source_of(stored: Any) -> FileSource | None:
         ) and _DIGEST.fullmatch(digest):
             return {"folder": folder, "study": study, "sha256": digest}
     raise Invalid("the stored source is none")
+
+
+def _describes_film(film: Any) -> bool:
+    return film is None or (isinstance(film, dict) and isinstance(film.get("sha256"), str))
 
 
 def require_valid(record: Record) -> None:

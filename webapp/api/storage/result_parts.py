@@ -13,7 +13,7 @@ from webapp.api.storage.records import Record
 
 FIRST = ("time", "all")  # every listed result is in this index
 REST = tuple((order, each) for order in listing.ORDERS for each in listing.FILTERS if (order, each) != FIRST)
-_PARTS = ("record", "image", "heatmap", "feedback")
+_PARTS = ("record", "image", "film", "heatmap", "feedback")
 _CREATED = re.compile(rb'"created":"([0-9T:.+Z-]{10,40})"')
 Entry = tuple[str, bytes]  # index and member
 Entries = list[Entry]
@@ -48,8 +48,8 @@ def entries_of(record: Record) -> Entries:
 
 
 def left_over(pipe: redis.client.Pipeline, identifier: str) -> bool:
-    """Whether there is a picture, a heat map or a review; its record may be lost."""
-    pictures = pipe.mget([key_of("image", identifier), key_of("heatmap", identifier)])
+    """Whether there is a picture, a film, a heat map or a review; its record may be lost."""
+    pictures = pipe.mget([key_of(part, identifier) for part in ("image", "film", "heatmap")])
     return any(each is not None for each in pictures) or pipe.llen(key_of("feedback", identifier)) > 0
 
 

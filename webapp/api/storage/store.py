@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Self
+from typing import Literal, Self
 
 import redis
 
@@ -71,8 +71,8 @@ class Store:
         client = connect(settings)
         return cls(client, Seal(settings.mac_key, settings.mac_keys_previous), Retention(settings.retention_days))
 
-    def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
-        """Store a record with its picture and index entries in one transaction; return the record stored first.
+    def put(self, record: Record, picture: bytes | None, listed: bool = True, film: bytes | None = None) -> Record:
+        """Store a record with its pictures and index entries in one transaction; return the record stored first.
 
         A record that is not `listed` is in no index and expires after PROBE_SECONDS. Raises ClockWrong.
         """
@@ -90,8 +90,9 @@ class Store:
             if first is not None:
                 queue_erasure(pipe, first.id, entries_of(first))
             pipe.set(key, sealed, ex=expiry)
-            if picture is not None:
-                pipe.set(key_of("image", record.id), picture, ex=expiry)
+            for kind, content in (("image", picture), ("film", film)):
+                if content is not None:
+                    pipe.set(key_of(kind, record.id), content, ex=expiry)
             for index, member in entries_of(record) if listed else ():
                 pipe.zadd(index, {member: 0})
             if listed:
@@ -129,13 +130,21 @@ class Store:
 
     def picture(self, identifier: str) -> bytes:
         """The picture stored with a record; raises Missing, Damaged, or PictureDamaged if only the picture is."""
-        keys = key_of("image", identifier), key_of("record", identifier)
+        return self._picture("image", identifier)
+
+    def film(self, identifier: str) -> bytes:
+        """The 16-bit film stored with a record; raises Missing, Damaged, or PictureDamaged if only the film is."""
+        return self._picture("film", identifier)
+
+    def _picture(self, kind: Literal["image", "film"], identifier: str) -> bytes:
+        keys = key_of(kind, identifier), key_of("record", identifier)
         content, sealed = read_together(self._redis, lambda pipe: pipe.get(keys[0]).get(keys[1]))
-        image = self._current(identifier, sealed).image
-        if image is None:
-            raise Missing("No picture is stored with this result: the file could not be decoded.")
-        if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
-            raise PictureDamaged(key_of("image", identifier))
+        record = self._current(identifier, sealed)
+        described = record.image if kind == "image" else record.film
+        if described is None:
+            raise Missing("No such picture is stored with this result.")
+        if content is None or hashlib.sha256(content).hexdigest() != described["sha256"]:
+            raise PictureDamaged(keys[0])
         return content
 
     def heatmap(self, identifier: str) -> bytes | None:

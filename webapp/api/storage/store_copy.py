@@ -1,11 +1,9 @@
 """Results as they lie in the store, with their seals: read them for an export, and add those of an export."""
 
-import hashlib
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -14,6 +12,7 @@ import redis
 from model.schema import Invalid
 from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
+from webapp.api.storage.copied_items import Contents, Item, Verified, intact
 from webapp.api.storage.errors import Damaged, Missing, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record, ReviewEntry, review_entry_of
@@ -24,49 +23,6 @@ from webapp.api.storage.transactions import transact
 
 _BATCH = 500  # keys of one request
 _CLOCKS_S = 60  # that the clocks of two hosts may differ
-
-
-@dataclass(frozen=True)
-class Item:
-    """A result as stored: the sealed record, the picture, the sealed feedback. Nothing of it is verified."""
-
-    id: str
-    record: bytes
-    picture: bytes | None
-    feedback: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class Verified:
-    """The intact parts of an item, and the bytes of its damaged ones by name.
-
-    `sealed_with`: the ids of the keys of the record and of the reviews, which may come from after a rotation.
-    """
-
-    record: Record | None = None
-    picture: bytes | None = None
-    feedback: tuple[ReviewEntry, ...] = ()
-    damaged: dict[str, bytes] = field(default_factory=dict)
-    sealed_with: frozenset[str] = frozenset()
-
-
-class Contents:
-    """A digest of the records and reviews that a store holds: an id alone may be of a result that was sent again.
-
-    A record has the digest of its picture.
-    """
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-
-    def add(self, identifier: str, record: bytes, feedback: Sequence[bytes]) -> None:
-        """Count in a result, its parts as they are stored; the ids must be sorted."""
-        parts = (hashlib.sha256(part).hexdigest() for part in (record, *feedback))
-        self._digest.update(f"{identifier} {' '.join(parts)}\n".encode())
-
-    def hexdigest(self) -> str:
-        """The digest of all results so far."""
-        return self._digest.hexdigest()
 
 
 class StoreCopy(Store):
@@ -109,9 +65,10 @@ class StoreCopy(Store):
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.get(key_of("record", identifier))
             pipe.get(key_of("image", identifier))
+            pipe.get(key_of("film", identifier))
             pipe.lrange(key_of("feedback", identifier), 0, -1)
-            record, picture, feedback = pipe.execute()
-        return None if record is None else Item(identifier, record, picture, tuple(feedback))
+            record, picture, film, feedback = pipe.execute()
+        return None if record is None else Item(identifier, record, picture, tuple(feedback), film)
 
     def summary(self) -> dict[str, object]:
         """How many results, pictures and reviews there are, the digest of the contents, and Redis' memory in bytes.
@@ -149,17 +106,14 @@ class StoreCopy(Store):
     def verified(self, item: Item) -> Verified:
         """The intact and the damaged parts of an item."""
         damaged: dict[str, bytes] = {}
-        record, picture, keys = None, item.picture, set()
+        record, keys = None, set()
         try:
             record = self.open_record(item.id, item.record)
             keys.add(self._seal.sealed_with(key_of("record", item.id), item.record))
         except Damaged:
             damaged["record"] = item.record
-        if record is not None and record.image is None:
-            picture = None
-        elif record is None or picture is None or hashlib.sha256(picture).hexdigest() != record.image["sha256"]:
-            damaged |= {"picture": picture or b""} if record is not None or picture is not None else {}
-            picture = None
+        picture = intact("picture", record, record and record.image, item.picture, damaged)
+        film = intact("film", record, record and record.film, item.film, damaged)
         feedback = []
         for number, sealed in enumerate(item.feedback):
             try:
@@ -167,7 +121,7 @@ class StoreCopy(Store):
                 keys.add(self._seal.sealed_with(key_of("feedback", item.id), sealed))
             except (SealBroken, Invalid):
                 damaged[f"review-{number}"] = sealed
-        return Verified(record, picture, tuple(feedback), damaged, frozenset(keys))
+        return Verified(record, picture, tuple(feedback), damaged, frozenset(keys), film)
 
     def add(self, item: Item, own: Seal) -> Counter[str]:
         """Add the result of an export, which must be intact; returns what was added.
@@ -180,10 +134,11 @@ class StoreCopy(Store):
         new = self.verified(item)
         if new.record is not None and self._retention.expired(new.record.prediction):
             return Counter(expired=1)
-        record, image, feedback = (key_of(kind, item.id) for kind in ("record", "image", "feedback"))
+        record, image, film, feedback = (key_of(kind, item.id) for kind in ("record", "image", "film", "feedback"))
 
         def queue(pipe: redis.client.Pipeline) -> Counter[str]:
-            old = Item(item.id, pipe.get(record) or b"", pipe.get(image), tuple(pipe.lrange(feedback, 0, -1)))
+            reviews = tuple(pipe.lrange(feedback, 0, -1))
+            old = Item(item.id, pipe.get(record) or b"", pipe.get(image), reviews, pipe.get(film))
             stored = self.verified(old) if old.record else Verified()
             erased = bool(pipe.zrevrangebylex(ERASED, f"[{item.id}", f"[{item.id}"))
             lapsed = stored.record is not None and self.gives_way(stored.record)
@@ -194,7 +149,7 @@ class StoreCopy(Store):
             done = self._queue(pipe, item, new, old, stored, own)
             return done + Counter(back=erased and bool(done["added"] or done["reviews"] or done["withdrawals"]))
 
-        return transact(self._redis, (record, image, feedback, ERASED), queue)
+        return transact(self._redis, (record, image, film, feedback, ERASED), queue)
 
     @cached_property
     def _announces(self) -> bool:
@@ -216,6 +171,8 @@ class StoreCopy(Store):
         same = stored.record in (None, new.record)
         if same and new.picture is not None and stored.picture is None:
             pipe.set(key_of("image", item.id), new.picture)
+        if same and new.film is not None and stored.film is None:
+            pipe.set(key_of("film", item.id), new.film)
         missing = [
             (sealed, "withdrawals" if "withdraws" in document else "reviews")
             for sealed, document in zip(item.feedback, new.feedback, strict=True)
@@ -239,7 +196,8 @@ def _older(review: ReviewEntry, record: Record) -> bool:
 def _outcome(old: Item, stored: Verified, new: Verified) -> str:
     if not old.record:
         return "added"
-    if stored.record is None or (stored.record == new.record and stored.picture is None and new.picture is not None):
+    lacking = (stored.picture is None and new.picture is not None) or (stored.film is None and new.film is not None)
+    if stored.record is None or (stored.record == new.record and lacking):
         return "repaired"
     return "present" if stored.record == new.record else "kept"
 
