@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -160,6 +159,8 @@ _REPLACED = (
 
 
 def _fresh() -> dict[str, Any]:
+    import secrets  # which loads random: for a new stack alone
+
     names = ("mac_key", "web_password", *_REPLACED)
     return {name: _encode(name, secrets.token_bytes(32)) for name in names}
 
