@@ -25,7 +25,7 @@ BEST, BUNDLE, CHECKPOINTS, FEATURES, LOCK = "best.keras", "bundle", "checkpoints
 
 # What the same settings mean: raise it when the augmentation or the shifted copies change. Runs that do not state it
 # are of the first one.
-RECIPE = 2
+RECIPE = 3
 
 
 class CheckpointError(Exception):

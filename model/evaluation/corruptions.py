@@ -170,7 +170,7 @@ def measure(classifier: Classifier, samples: Sequence[Sample], advance: Advance 
     found: dict[tuple[str, int], list[tuple[float, bool]]] = {}
     for number, sample in enumerate(samples):
         decoded = picture(sample)
-        for key, film in _copies(reduced(decoded.grey), number):
+        for key, film in copies(reduced(decoded.grey), number):
             copy = replace(decoded, grey=film, width=film.width, height=film.height)
             found.setdefault(key, []).append(score_picture(classifier, copy))
             advance(1)
@@ -180,7 +180,8 @@ def measure(classifier: Classifier, samples: Sequence[Sample], advance: Advance 
     return {CLEAN: figures[CLEAN, 0], "kinds": kinds}
 
 
-def _copies(film: Image.Image, number: int) -> Iterator[tuple[tuple[str, int], Image.Image]]:
+def copies(film: Image.Image, number: int) -> Iterator[tuple[tuple[str, int], Image.Image]]:
+    """The film itself, then each kind of corruption in each severity; `number` (of the film) seeds them."""
     yield (CLEAN, 0), film
     for index, (kind, corrupt) in enumerate(KINDS.items()):
         for severity in SEVERITIES:

@@ -16,17 +16,20 @@ SHIFT = 0.08  # of the side, in both directions
 ZOOM = 0.15  # factor exp(+-0.15)
 ASPECT = 0.25  # width / height times exp(+-0.25)
 SHEAR = 0.08
-CROP = 0.25  # largest share cut off each side, by itself; half of the sides are cut
+CROP = 0.2  # largest share cut off each side, by itself; half of the sides are cut
+CLOSER = 0.15  # largest share cut off all sides alike, besides; half of the pictures are
 MOST_CROPPED = 0.4  # of a side, at any strength: a fifth of the picture is left
 EXPOSURE = 0.55  # factor exp(+-0.55), so that bright parts become white
-GAMMA = 0.7  # exponent exp(+-0.7)
+GAMMA = 0.8  # exponent exp(+-0.8)
+CURVE = 0.7  # of a curve of grey values that is steeper or flatter in the middle, as those of vendors are
+DETAIL = 0.7  # details against what is larger than about an eighth of the picture: factor exp(+-0.7)
 CONTRAST = 0.35  # factor exp(+-0.35) around middle grey
 BRIGHTNESS = 0.15  # of full scale, in both directions
-SLOPE = 0.15  # largest difference in brightness between two sides, of full scale: scatter, grid, tilted tube
+SLOPE = 0.25  # largest difference in brightness between two sides, of full scale: scatter, grid, tilted tube
 BLUR = 1.0  # largest share of the 3x3 mean that is blended in; the smallest, -0.5, sharpens
 NOISE = 0.04  # largest standard deviation, of full scale
-ERASED = 0.3  # largest side of an erased box, so that the network does not rely on side markers and text
-RANDOM_NUMBERS = 25  # per sample
+ERASED = 0.4  # largest side of an erased box, so that the network does not rely on side markers and text
+RANDOM_NUMBERS = 28  # per sample
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
@@ -134,7 +137,8 @@ def _crop(numbers: np.ndarray, settings: TrainSettings) -> tuple[np.ndarray, ...
     alike for both classes, so that it says nothing about them.
     """
     strength = sample_strength(numbers.astype(np.float64), settings.augment)[:, np.newaxis]
-    left, right, top, bottom = (np.minimum(strength * CROP, MOST_CROPPED) * np.maximum(numbers[:, 19:23], 0.0)).T
+    cut = CROP * np.maximum(numbers[:, 19:23], 0.0) + CLOSER * np.maximum(numbers[:, 24:25], 0.0)
+    left, right, top, bottom = np.minimum(strength * cut, MOST_CROPPED).T
     return left * (settings.width - 1), top * (settings.height - 1), 1 - left - right, 1 - top - bottom
 
 
@@ -158,8 +162,11 @@ def augment(
         fill_mode="REFLECT",
     )
     mean = tf.nn.avg_pool2d(picture, 3, 1, "SAME")
-    picture = (picture + strength * BLUR * (0.25 + 0.75 * number[7]) * (mean - picture))[0] / 255.0
+    coarse = _coarse(picture)
+    picture = picture + strength * BLUR * (0.25 + 0.75 * number[7]) * (mean - picture)
+    picture = (coarse + tf.exp(strength * DETAIL * number[25]) * (picture - coarse))[0] / 255.0
     picture = tf.clip_by_value(picture, 0.0, 1.0) ** tf.exp(strength * GAMMA * number[8])
+    picture -= strength * CURVE * number[26] * tf.sin(2 * np.pi * picture) / (2 * np.pi)
     picture = tf.minimum(picture * tf.exp(strength * EXPOSURE * number[23]), 1.0)
     contrast, brightness = tf.exp(strength * CONTRAST * number[9]), strength * BRIGHTNESS * number[10]
     x, y = tf.linspace(-0.5, 0.5, width)[tf.newaxis, :, tf.newaxis], tf.linspace(-0.5, 0.5, height)[:, tf.newaxis]
@@ -168,6 +175,14 @@ def augment(
     noise = tf.random.stateless_normal([height, width, 1], noise_seed)
     picture += strength * NOISE * tf.maximum(number[13], 0.0) * noise
     return tf.clip_by_value(_erase(picture, number[14:19], strength), 0.0, 1.0) * 255.0
+
+
+def _coarse(picture: tf.Tensor) -> tf.Tensor:
+    """What is larger than about an eighth of a picture, float32 [1, height, width, 1]."""
+    height, width = picture.shape[1], picture.shape[2]
+    cell = max(1, min(height, width) // 20)
+    small = tf.nn.avg_pool2d(tf.nn.avg_pool2d(picture, cell, cell, "SAME"), 3, 1, "SAME")
+    return tf.image.resize(small, [height, width])
 
 
 def _erase(picture: tf.Tensor, number: tf.Tensor, strength: float) -> tf.Tensor:

@@ -177,7 +177,8 @@ def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Itera
         if len(files) >= _MANY and (console.json_mode or not terminal):
             progress = cleanup.enter_context(console.progress("predict", len(files), "files"))
         for outcome in outcomes:
-            console.text(report.csv_row(report.csv_cells(outcome)) if csv else table.row(outcome), verbatim=True)
+            if not console.json_mode:
+                console.text(report.csv_row(report.csv_cells(outcome)) if csv else table.row(outcome), verbatim=True)
             if progress:
                 progress(1)
             yield outcome

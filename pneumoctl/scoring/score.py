@@ -5,12 +5,11 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from model.bundle import BundleError
 from model.serving.explain import heat_map
@@ -22,6 +21,9 @@ from pneumoctl.atomic import replace_file
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer, Unwritten
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -161,6 +163,8 @@ def in_order(items: Iterable[Item], function: Callable[[Item], Result], jobs: in
     if jobs == 1:
         yield from map(function, items)
         return
+
+    from concurrent.futures import ThreadPoolExecutor  # which loads logging: not for a single file
 
     pool = ThreadPoolExecutor(jobs)
     waiting: deque[Future[Result]] = deque()

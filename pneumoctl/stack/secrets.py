@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -165,4 +164,6 @@ _REPLACED = (
 
 
 def _fresh() -> dict[str, Any]:
+    import secrets  # which loads random: for a new stack alone
+
     return {name: secrets.token_hex(32) for name in ("mac_key", *_REPLACED)}

@@ -1,17 +1,21 @@
 """The Target protocol, and the choice of a stack's target, which is made only here."""
 
-import importlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from __future__ import annotations
 
-from pneumoctl.results.transfer import ResultStore
-from pneumoctl.scoring.api_client import Endpoint
-from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common.checks import Row
-from pneumoctl.targets.common.keep import Keep
-from pneumoctl.terminal.report import Report
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:  # not loaded by a command that only names its target
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from pneumoctl.results.transfer import ResultStore
+    from pneumoctl.scoring.api_client import Endpoint
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.common.checks import Row
+    from pneumoctl.targets.common.keep import Keep
+    from pneumoctl.terminal.report import Report
 
 
 class Target(Protocol):

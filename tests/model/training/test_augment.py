@@ -98,7 +98,8 @@ def test_zero_augmentation_gives_the_identity_transform() -> None:
 
 def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
     numbers = augment.random_numbers(200, 1, 1)
-    numbers[:, 1:3] = numbers[:, 19:23] = 0
+    numbers[:, 1:3] = 0
+    numbers[:, 19:25] = 0
     a, b, right, c, d, down = augment.affine(numbers, settings(height=96))[:, :6].T
     x, y = (SIDE - 1) / 2, (96 - 1) / 2
     assert a * x + b * y + right == pytest.approx(x, abs=1e-3)
@@ -114,6 +115,43 @@ def test_each_side_is_cut_by_itself_and_never_by_more_than_its_largest_share() -
     assert shares.min() > -1e-6 and 0.9 * augment.CROP < shares.max() <= augment.CROP + 1e-6
     assert np.all(((shares > 1e-6).mean(1) > 0.4) & ((shares > 1e-6).mean(1) < 0.6))
     assert np.abs(np.corrcoef(shares) - np.eye(4)).max() < 0.15
+
+
+def test_all_sides_of_half_of_the_films_are_cut_alike() -> None:
+    numbers = np.zeros((1000, augment.RANDOM_NUMBERS), np.float32)
+    numbers[:, 24] = augment.random_numbers(1000, 1, 1)[:, 24]
+    numbers[:, -1] = 1  # full strength
+    across, _, left, _, along, top = augment.affine(numbers, settings(height=96))[:, :6].T
+    shares = np.stack([left / (SIDE - 1), top / 95, 1 - across - left / (SIDE - 1), 1 - along - top / 95])
+    assert shares[0].max() == pytest.approx(augment.CLOSER, rel=0.05)
+    assert np.abs(shares - shares[0]).max() < 1e-5
+    assert 0.4 < (shares[0] > 1e-6).mean() < 0.6
+
+
+def test_details_change_and_what_is_large_stays() -> None:
+    fine = (np.indices((SIDE, SIDE)).sum(0)[..., np.newaxis] % 2 * 20 - 10).astype(np.float32)
+    large = np.repeat(np.float32([100, 150]), SIDE // 2)[np.newaxis, :, np.newaxis]
+    number = np.zeros(augment.RANDOM_NUMBERS, np.float32)
+    number[25] = number[-1] = 1
+    number[7] = -1 / 3  # neither blurred nor sharpened
+    identity = np.float32([1, 0, 0, 0, 1, 0, 0, 0])
+    altered = augment.augment(large + fine, number, identity, np.int32([0, 0]), 1.0).numpy()
+    inside = altered[8:-8, 4:12, 0]
+    assert inside.mean() == pytest.approx(100, abs=1)
+    assert inside.std() == pytest.approx(10 * np.exp(augment.DETAIL), rel=0.1)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_curve_keeps_black_grey_and_white_and_the_order_of_the_values(sign: int) -> None:
+    number = np.zeros(augment.RANDOM_NUMBERS, np.float32)
+    number[26], number[-1] = sign, 1
+    number[7] = -1 / 3
+    ramp = np.linspace(0, 255, SIDE, dtype=np.float32)[np.newaxis, :, np.newaxis].repeat(SIDE, 0)
+    identity = np.float32([1, 0, 0, 0, 1, 0, 0, 0])
+    row = augment.augment(ramp, number, identity, np.int32([0, 0]), 1.0).numpy()[SIDE // 2, :, 0]
+    assert np.all(np.diff(row) > 0)
+    assert row[[0, -1]] == pytest.approx([0, 255], abs=1e-3)
+    assert (row[SIDE // 4] < ramp[0, SIDE // 4, 0]) == (sign > 0)
 
 
 def test_the_strongest_augmentation_leaves_a_fifth_of_each_side() -> None:
