@@ -115,7 +115,8 @@ def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
     world.export(world.context.stack, None, tmp_path / "o u t")
     world.instances = []
     line, users = lines("create")
-    assert "users and tokens" in users and line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
+    assert users.startswith("! users and tokens")
+    assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
 
 
 @pytest.mark.parametrize("changes", [REPLACE, CREATE])
