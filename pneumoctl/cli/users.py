@@ -28,7 +28,7 @@ Role = Annotated[
 @app.command()
 @on_stack()
 def add(invocation: Invocation, name: Name, role: Role = "reader") -> int:
-    """Add a user, and show the link with which that person sets a password.
+    """Add a user, and show a link to set a password.
 
     The link is for one use, ends by itself, and is not shown again; for another one: users reset. Hand it on where only
     that person reads it. A reader sees results; a reviewer also uploads and reviews; an admin may do everything.
@@ -89,7 +89,7 @@ def role(
 @app.command()
 @on_stack()
 def disable(invocation: Invocation, name: Name) -> int:
-    """Keep a user out: all sessions end at once, and no login is possible.
+    """Keep a user out; all sessions end at once.
 
     What that person did keeps the name. The last active admin cannot be disabled.
     """
@@ -117,7 +117,7 @@ def _change(invocation: Invocation, verb: str, name: str, said: str, **changes: 
 @app.command()
 @on_stack()
 def reset(invocation: Invocation, name: Name, yes: Yes = False) -> int:
-    """Show a new link with which a user sets a password.
+    """Show a new link for a user to set a password.
 
     The password, the one-time codes, the sessions and an earlier link of that user end at once.
     """

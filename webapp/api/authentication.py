@@ -7,10 +7,11 @@ from flask import g, request
 from webapp.api import permissions
 from webapp.api.accounts.sessions import Session
 from webapp.api.accounts.users import User
-from webapp.api.identity import OF_ROLE, PAGE, STACK, Actor, set_acting
+from webapp.api.identity import PAGE, STACK, Actor, set_acting
 from webapp.api.problems import Problem
 from webapp.api.services import services
 from webapp.requests import NO_SESSION, SESSION_HEADER
+from webapp.roles import OF_ROLE
 
 _PROTECTED = ("/v1/", "/dicomweb/")
 
@@ -22,7 +23,7 @@ def authenticate() -> None:
     needed = permissions.needed(request.endpoint)
     if needed == permissions.PUBLIC:
         return
-    actor = _actor()
+    actor = _actor(with_session=needed != permissions.PAGE)
     set_acting(actor)
     if needed == permissions.PAGE:
         allowed = actor.kind == "stack"
@@ -40,14 +41,14 @@ def own_session() -> tuple[User, Session, str]:
     return user, session, token
 
 
-def _actor() -> Actor:
+def _actor(with_session: bool) -> Actor:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer":
         raise _unauthorized()
     settings = services().settings
     of_page = _is_one_of(token, settings.page_token, settings.page_token_previous)
     if of_page or _is_one_of(token, settings.token, settings.token_previous):
-        return _of_session(PAGE if of_page else STACK) if settings.auth == "users" else STACK
+        return _of_session(PAGE if of_page else STACK) if with_session and settings.auth == "users" else STACK
     client = services().accounts.tokens.verified(token)
     if client is None:
         raise _unauthorized()

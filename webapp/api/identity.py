@@ -1,17 +1,11 @@
 """Who makes the current request: a person, a client program with a token of its own, or the stack itself."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from flask import g
 
-Scope = Literal["read", "predict", "review", "export", "dicom", "erase", "accounts"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-OF_ROLE: dict[str, frozenset[str]] = {
-    "reader": frozenset({"read"}),
-    "reviewer": frozenset({"read", "predict", "review"}),
-    "admin": frozenset(SCOPES),
-}
+from webapp.roles import SCOPES
 
 
 @dataclass(frozen=True)

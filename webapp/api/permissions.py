@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-# The scope of `webapp.api.identity.Scope` that the actor must have, or one of these:
+# The scope of `webapp.roles.Scope` that the actor must have, or one of these:
 PUBLIC = "public"  # no authentication
 PAGE = "page"  # the stack's token, also before anybody has logged in
 SELF = "self"  # a user with a session, whatever the role

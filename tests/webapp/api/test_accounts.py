@@ -135,6 +135,15 @@ def test_a_session_tells_its_user_and_ends_by_logging_out(with_users):
     assert "WWW-Authenticate" not in answer.headers
 
 
+def test_a_session_that_has_ended_does_not_keep_its_user_from_logging_in(with_users):
+    alice = with_users.user("alice", "reader")
+    for caller in (alice, with_users.with_session("ended")):
+        sent = {"name": "alice", "password": PASSWORD}
+        assert with_users.client.post("/v1/sessions", json=sent, headers=caller.headers).status_code == 201
+    client = with_users.with_token("read", "predict", "review", "export", "dicom")
+    assert with_users.client.post("/v1/sessions", json=sent, headers=client.headers).status_code == 403
+
+
 def test_a_disabled_user_is_out_at_once(with_users):
     alice = with_users.user("alice", "reviewer")
     change = {"json": {"disabled": True}, "headers": with_users.operator.headers}

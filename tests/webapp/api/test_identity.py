@@ -4,7 +4,8 @@ import pytest
 from flask import Flask
 
 from webapp.account_documents import ROLES, TOKEN_SCOPES
-from webapp.api.identity import OF_ROLE, SCOPES, STACK, Actor, acting, set_acting
+from webapp.api.identity import STACK, Actor, acting, set_acting
+from webapp.roles import OF_ROLE, SCOPES
 
 
 def test_a_request_that_was_not_authenticated_has_no_actor():
