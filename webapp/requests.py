@@ -12,6 +12,8 @@ from werkzeug.routing import BaseConverter
 
 # Sent by health checks: the picture is scored and stored as any other, but expires soon and is not listed.
 PROBE_HEADER = "X-Pneumo-Probe"
+# Sent with reads that write results to a file: the trail records an export, not a view.
+EXPORT_HEADER = "X-Pneumo-Export"
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 
 Observer = Callable[[object, str, int, float], None]  # URL rule, method, status, seconds

@@ -19,6 +19,7 @@ _STORAGE = (
         "errors",
         "keys",
         "listing",
+        "recording",
         "records",
         "result_parts",
         "retention",
@@ -28,7 +29,7 @@ _STORAGE = (
         "store",
         "store_copy",
     ),
-    *("transactions", "usage"),
+    *("trail", "trail_copy", "transactions", "usage"),
 )
 _SOURCES = {
     "webapp": (

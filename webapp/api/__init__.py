@@ -8,6 +8,7 @@ from webapp import access_log, requests
 from webapp.api import expiry, health, problems
 from webapp.api.services import Services, attach
 from webapp.api.settings import ApiSettings
+from webapp.api.trail_views import trail
 from webapp.api.views import api
 from webapp.environment import Environment
 from webapp.upload import UploadRequest
@@ -39,6 +40,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     requests.register(app, services.metrics.requests.answered, access_log.answered)
     problems.register(app)
     app.register_blueprint(api)
+    app.register_blueprint(trail)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

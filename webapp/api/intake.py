@@ -4,10 +4,12 @@ import time
 import unicodedata
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from werkzeug.datastructures import FileStorage
 
 from model.serving.prediction import Prediction
+from webapp.api import recording
 from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
 from webapp.api.storage.records import Record
@@ -81,9 +83,10 @@ def _process_file(services: Services, file: FileStorage, name: str, deadline: fl
         with metrics.stage("score"):  # read only now: files that wait for a slot are not in memory
             scored = services.scorer.score(file.stream.read(), name)
     preview = scored.preview
+    recorded = partial(recording.act, "upload") if listed else None
     record = Record(scored.document, preview.as_dict() if preview else None)
     with metrics.stage("store"):
-        document = services.store.put(record, preview.content if preview else None, listed).prediction
+        document = services.store.put(record, preview.content if preview else None, listed, recorded).prediction
     if listed:
         metrics.assessed(document)
     metrics.file_finished("refused" if document["refusal"] else document["finding"], document["model"]["version"])

@@ -1,12 +1,13 @@
 """The objects that the API's views use, created once per app."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Flask, current_app
 
 from model.serving.prediction import Choices
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
+from webapp.api.recent_views import RecentViews
 from webapp.api.settings import ApiSettings
 from webapp.api.storage.lists import ListedStore
 from webapp.concurrency import ConcurrencyLimit
@@ -29,6 +30,7 @@ class Services:
     uploads: ConcurrencyLimit
     scoring: ConcurrencyLimit
     metrics: Metrics
+    views: RecentViews = field(default_factory=RecentViews)
 
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
