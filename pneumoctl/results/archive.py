@@ -29,8 +29,8 @@ ANOTHER = "use another export, or make a new one: pneumoctl results export PATH"
 class Manifest:
     """What an export holds. `contents`: the digest of what the store held.
 
-    `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it; 0: it
-    sealed entries of the trail of clinical acts only.
+    `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it; 0:
+    it sealed entries of the trail of clinical acts only.
     """
 
     counts: Mapping[str, int]
