@@ -49,8 +49,10 @@ def check_ui() -> dict[str, object]:
     app = create_app()
     host = app.config["TRUSTED_HOSTS"][0].lstrip(".")
     client = app.test_client()
+    # With users, the page passes the token of a program on to the API.
+    headers = {"Accept": "application/json, text/html;q=0.9", "Authorization": f"Bearer {os.environ['API_TOKEN']}"}
     for path in ("/readyz", "/"):
-        _expect(client.get(path, base_url=f"http://{host}/", headers={"Accept": "application/json, text/html;q=0.9"}))
+        _expect(client.get(path, base_url=f"http://{host}/", headers=headers))
     return {}
 
 

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Number = TypeVar("Number", int, float)
 Choice = TypeVar("Choice", bound=str)
+Auth = Literal["none", "users"]
 
 
 class EnvironmentInvalid(Exception):
@@ -77,6 +78,11 @@ class Environment:
                 return choice
         self._faults.append(f"{name} is not one of: {', '.join(choices)}")
         return choices[0]
+
+    def auth(self) -> Auth:
+        """AUTH, which API and page must have alike: "users" log in, or "none": who reaches the page may do all."""
+        choices: tuple[Auth, ...] = ("none", "users")
+        return self.choice("AUTH", choices)
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """The comma-separated http and https addresses in `name`, at least one, without trailing slashes."""

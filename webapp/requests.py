@@ -14,6 +14,10 @@ from werkzeug.routing import BaseConverter
 PROBE_HEADER = "X-Pneumo-Probe"
 # Sent with reads that write results to a file: the trail records an export, not a view.
 EXPORT_HEADER = "X-Pneumo-Export"
+# Sent by the page with AUTH=users: the token of the user's session, or NO_SESSION if nobody has logged in.
+SESSION_HEADER = "Session"
+NO_SESSION = "none"
+CLIENT_ADDRESS_HEADER = "X-Client-Address"  # from which a login comes, as the page knows it
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 
 Observer = Callable[[object, str, int, float], None]  # URL rule, method, status, seconds

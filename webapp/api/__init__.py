@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from flask import Flask, Response
 
 from webapp import access_log, requests
-from webapp.api import expiry, health, problems
+from webapp.api import authentication, expiry, health, problems
+from webapp.api.account_views import accounts
 from webapp.api.services import Services, attach
+from webapp.api.session_views import sessions
 from webapp.api.settings import ApiSettings
+from webapp.api.token_views import tokens
 from webapp.api.trail_views import trail
 from webapp.api.views import api
 from webapp.environment import Environment
@@ -39,8 +42,12 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     access_log.protect_server_log()
     requests.register(app, services.metrics.requests.answered, access_log.answered)
     problems.register(app)
+    app.before_request(authentication.authenticate)
     app.register_blueprint(api)
     app.register_blueprint(trail)
+    app.register_blueprint(accounts)
+    app.register_blueprint(sessions)
+    app.register_blueprint(tokens)
     app.register_blueprint(health.blueprint(services))
     app.after_request(_set_headers)
     if erases:

@@ -1,20 +1,11 @@
 """Who makes the current request: a person, a client program with a token of its own, or the stack itself."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from flask import g
 
-Role = Literal["reader", "reviewer", "admin"]
-Scope = Literal["read", "predict", "review", "export", "dicom", "erase", "accounts"]
-ROLES: tuple[Role, ...] = get_args(Role)
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-TOKEN_SCOPES: tuple[Scope, ...] = ("read", "predict", "review", "export", "dicom")  # what a client's token may have
-OF_ROLE: dict[str, frozenset[str]] = {
-    "reader": frozenset({"read"}),
-    "reviewer": frozenset({"read", "predict", "review"}),
-    "admin": frozenset(SCOPES),
-}
+from webapp.roles import SCOPES
 
 
 @dataclass(frozen=True)
@@ -35,6 +26,7 @@ class Actor:
         return scope in self.scopes
 
 
+PAGE = Actor("page", "stack", "none")  # with AUTH=users, before anybody has logged in
 STACK = Actor("stack", "stack", "admin", frozenset(SCOPES))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.schema import Schema, schema
 from model.serving.prediction import Caution, Finding, Identifier, Prediction, Refusal
-from webapp import documents
+from webapp import account_documents, documents
 from webapp.api.intake import MAX_NAME
 
 _ROUTES = Path(__file__).with_name("openapi.json")
@@ -34,6 +34,25 @@ _TYPES = {
     "Check": documents.Check,
     "Readiness": documents.Readiness,
     "Problem": documents.Problem,
+    "NewUser": account_documents.NewUser,
+    "UserChange": account_documents.UserChange,
+    "Link": account_documents.Link,
+    "User": account_documents.User,
+    "InvitedUser": account_documents.InvitedUser,
+    "Users": account_documents.Users,
+    "Login": account_documents.Login,
+    "LinkLogin": account_documents.LinkLogin,
+    "SessionUser": account_documents.SessionUser,
+    "NewSession": account_documents.NewSession,
+    "CurrentSession": account_documents.CurrentSession,
+    "NewPassword": account_documents.NewPassword,
+    "Password": account_documents.Password,
+    "Code": account_documents.Code,
+    "TotpSecret": account_documents.TotpSecret,
+    "NewToken": account_documents.NewToken,
+    "Token": account_documents.Token,
+    "CreatedToken": account_documents.CreatedToken,
+    "Tokens": account_documents.Tokens,
 }
 
 
@@ -41,6 +60,9 @@ def document() -> dict[str, Any]:
     """The OpenAPI 3.1 description of the API."""
     described: dict[str, Any] = json.loads(_ROUTES.read_text())
     described["components"]["schemas"] = _schemas()
+    for operation in (each for item in described["paths"].values() for each in item.values()):
+        if isinstance(operation, dict) and "401" in operation["responses"]:
+            operation["responses"]["403"] = {"$ref": "#/components/responses/Forbidden"}
     return described
 
 

@@ -8,6 +8,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
+from webapp.api.accounts.errors import Exists, LastAdmin, LinkInvalid, LoginRefused, TooManyAttempts
+from webapp.api.accounts.passwords import Weak
 from webapp.api.storage.errors import (
     ClockWrong,
     Damaged,
@@ -68,7 +70,7 @@ class Problem(Exception):
         response.mimetype = "application/problem+json"
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
-        if self.status == HTTPStatus.UNAUTHORIZED:
+        if self.status == HTTPStatus.UNAUTHORIZED and self.code == "unauthorized":
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
@@ -78,6 +80,19 @@ def problem(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case LoginRefused():
+            return Problem(401, "login-failed", "The name, the password or the code is wrong.")
+        case LinkInvalid():
+            return Problem(401, "link-invalid", "This link was used, has expired or was replaced. Ask for a new one.")
+        case TooManyAttempts():
+            detail = "Too many logins were tried. Wait, then try again."
+            return Problem(429, "too-many-attempts", detail, error.retry_after)
+        case Weak():
+            return Problem(400, "weak-password", str(error))
+        case Exists():
+            return Problem(409, "user-exists", "There is a user of that name.")
+        case LastAdmin():
+            return Problem(409, "last-admin", "This is the last active admin. Make another user an admin first.")
         case Busy():
             return Problem(503, "busy", "Too many pictures are being processed. Try again shortly.", error.retry_after)
         case StoreFull():

@@ -1,5 +1,8 @@
 """What the API's views record in the trail of clinical acts, for the request at hand."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from webapp.api.identity import Actor, acting
 from webapp.api.services import services
 from webapp.api.storage.reviews import Withdrawer
@@ -25,6 +28,33 @@ def read(name: ActName, subject: str | None, detail: str = "") -> None:
         return
     if services().store.trail.append_or_owe(made) and name == "view":
         views.add(view)
+
+
+@contextmanager
+def recorded(name: ActName, subject: str, detail: str) -> Iterator[None]:
+    """Record a change before it is made, so that none is made without an entry; and then if it was refused."""
+    services().store.trail.append(act(name, subject, detail=detail))
+    try:
+        yield
+    except Exception:
+        services().store.trail.append_or_owe(act(name, subject, "refused", detail))
+        raise
+
+
+def login(user: str, role: str) -> None:
+    """Record a login, before its session begins."""
+    services().store.trail.append(Act("login", user, "user", role, request_id()))
+
+
+def login_refused(user: str | None) -> None:
+    """Record a login that was refused. `user`: the name of one that there is; what else was typed may be a password."""
+    made = Act("login", user or "unknown", "user", "", request_id(), outcome="refused")
+    services().store.trail.append_or_owe(made)
+
+
+def logout() -> None:
+    """Record a logout, which is not refused."""
+    services().store.trail.append_or_owe(act("logout"))
 
 
 def who(actor: Actor | None = None) -> str | None:

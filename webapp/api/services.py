@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from flask import Flask, current_app
 
 from model.serving.prediction import Choices
+from webapp.api.accounts.proof import Accounts
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.recent_views import RecentViews
 from webapp.api.settings import ApiSettings
+from webapp.api.storage.connection import connect
 from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.seal import Seal
 from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"
@@ -30,6 +33,7 @@ class Services:
     uploads: ConcurrencyLimit
     scoring: ConcurrencyLimit
     metrics: Metrics
+    accounts: Accounts
     views: RecentViews = field(default_factory=RecentViews)
 
     @classmethod
@@ -39,6 +43,8 @@ class Services:
         metrics.begin(scorer.version)
         if (bins := scorer.validation_bins) is not None:
             metrics.expect(scorer.version, bins)
+        seal = Seal(settings.store.mac_key, settings.store.mac_keys_previous)
+        limits = settings.session_idle, settings.session_absolute
         return cls(
             settings=settings,
             store=ListedStore.open(settings.store),
@@ -46,6 +52,7 @@ class Services:
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=metrics,
+            accounts=Accounts.of(connect(settings.store), seal, *limits),
         )
 
 

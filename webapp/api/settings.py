@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.serving.prediction import OUTSIDE_USE, OutsideUse
-from webapp.environment import Environment
+from webapp.environment import Auth, Environment
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ class ApiSettings:
     threads: int
     max_wait: float
     answer_seconds: float
+    auth: Auth = "none"
+    session_idle: float = 1800.0
+    session_absolute: float = 43200.0
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
@@ -70,6 +73,8 @@ class ApiSettings:
         MAX_WAIT: how long a picture waits to be decoded.
         MAX_ANSWER: after this time no further file of a request is started. The page gives up after its API_TIMEOUT,
         which must be longer.
+        AUTH: "users", who log in to the page with sessions and roles, or "none": all who reach the page may do all.
+        SESSION_IDLE_MINUTES: a session ends so long after its last use; SESSION_HOURS: so long after the login.
         THREADS: threads of ONNX Runtime for one picture; 0: its own choice.
         """
         bundle = environment.text("MODEL_BUNDLE", "")
@@ -85,4 +90,7 @@ class ApiSettings:
             threads=environment.number("THREADS", 1, 0, 256),
             max_wait=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
             answer_seconds=environment.number("MAX_ANSWER", 45.0, 0.1, 600.0),
+            auth=environment.auth(),
+            session_idle=60.0 * environment.number("SESSION_IDLE_MINUTES", 30, 1, 1440),
+            session_absolute=3600.0 * environment.number("SESSION_HOURS", 12, 1, 168),
         )

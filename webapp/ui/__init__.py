@@ -10,11 +10,14 @@ from model.serving import words
 from webapp import access_log, requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
-from webapp.ui import errors, guard
+from webapp.ui import errors, guard, session
+from webapp.ui.account_client import AccountClient
+from webapp.ui.account_views import account
 from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
 from webapp.ui.find import finding
+from webapp.ui.login_views import login
 from webapp.ui.metrics import Metrics
 from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
@@ -40,16 +43,27 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     _configure_templates(app, settings)
     metrics = Metrics()
-    api = Transport(settings.api_urls, settings.token, settings.limits, metrics.failed, socket=settings.api_socket)
+    api = Transport(
+        settings.api_urls,
+        settings.token,
+        settings.limits,
+        metrics.failed,
+        socket=settings.api_socket,
+        credentials=session.credentials,
+    )
     app.extensions["pneumo"] = Backend(ApiClient(api), ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
     requests.register(app, metrics.requests.answered)
     guard.install(app)
+    session.install(app, settings.auth, AccountClient(api))
     access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
     app.register_blueprint(finding)
+    if settings.auth == "users":
+        app.register_blueprint(login)
+        app.register_blueprint(account)
     return app
 
 

@@ -1,7 +1,7 @@
 """Results as CSV files: one, or all of a list."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
 
@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from model.serving import csv_table
 from webapp.concurrency import Busy
 from webapp.documents import Entry
-from webapp.ui import beside
+from webapp.ui import beside, session
 from webapp.ui.client import ApiClient
 from webapp.ui.list_query import ListQuery
 from webapp.ui.responses import ResultPage
@@ -43,7 +43,8 @@ def results() -> Response:
     except BaseException:
         held.close()
         raise
-    response = _file(_lines(backend().api, query, first, g.request_id), "pneumoctl-results.csv")
+    lines = _lines(backend().api, query, first, g.request_id, session.credentials())
+    response = _file(lines, "pneumoctl-results.csv")
     response.call_on_close(held.close)
     return response
 
@@ -80,8 +81,13 @@ def _file(lines: Iterator[str], name: str) -> Response:
     return response
 
 
-def _lines(api: ApiClient, query: ListQuery, page: ResultPage, request_id: str) -> Iterator[str]:
-    """The lines of a list from its first page on; raises Incomplete, after a line that says so."""
+def _lines(
+    api: ApiClient, query: ListQuery, page: ResultPage, request_id: str, credentials: Mapping[str, str]
+) -> Iterator[str]:
+    """The lines of a list from its first page on; raises Incomplete, after a line that says so.
+
+    They are read after the view has returned: `credentials` tell the API for whom.
+    """
     deadline = time.monotonic() + _SECONDS
     yield _HEAD
     try:
@@ -91,7 +97,8 @@ def _lines(api: ApiClient, query: ListQuery, page: ResultPage, request_id: str) 
                 return
             if time.monotonic() > deadline:
                 raise ApiError(504, "The download took too long", "The other results are missing.")
-            page = api.page(query.fields, page.next, _ROWS, request_id)
+            with session.holding(credentials):
+                page = api.page(query.fields, page.next, _ROWS, request_id)
     except ApiError as error:
         reason = f"THIS FILE IS INCOMPLETE. {error.title}. {error.detail}"
         yield csv_table.line(csv_table.cells(None, None, reason) + csv_table.review_cells(None, False))

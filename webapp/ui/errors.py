@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityEr
 
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, with_allow
-from webapp.ui import list_query
+from webapp.ui import list_query, login_page
 from webapp.ui.list_query import ListQuery
 from webapp.ui.transport import ApiError
 
@@ -32,9 +32,12 @@ def register(app: Flask) -> None:
 def _handle(error: Exception) -> Response:
     if isinstance(error, SecurityError):  # for a foreign host name no URL can be built, and so no page rendered
         return Response("This host name is not served here.\n", 400, mimetype="text/plain")
-    if isinstance(error, RequestEntityTooLarge):
-        _drain_upload()
     shown = as_api_error(error)
+    login = login_page.ended(shown) if shown.code == "session-ended" and not wants_json() else None
+    if isinstance(error, RequestEntityTooLarge) or shown.status in (401, 403):
+        _drain_upload()
+    if login is not None:
+        return login
     # Trying again helps only if the request was not the cause.
     again = retry_url() if shown.status in _TRANSIENT else None
     return with_allow(error_response(shown, "error.html", error=shown, again=again, back=_back(shown)), error)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.environment import Environment
+from webapp.environment import Auth, Environment
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class UiSettings:
     trusted_hosts: list[str]
     limits: ApiLimits
     api_socket: Path | None
+    auth: Auth
 
     @classmethod
     def read(cls, environment: Environment) -> "UiSettings":
@@ -45,6 +46,7 @@ class UiSettings:
         MAX_READS: such requests that wait for the API at the same time, except the small pictures of lists.
         MAX_THUMBNAILS: small pictures that wait. The server needs more threads than MAX_PENDING, MAX_READS and this
         together, so that it can still answer health probes and reject further requests.
+        AUTH: as that of the API: "users", who log in, or "none": all who reach the page may do all.
         """
         api_socket = environment.text("API_SOCKET", "")
         return cls(
@@ -60,4 +62,5 @@ class UiSettings:
                 max_thumbnails=environment.number("MAX_THUMBNAILS", 48, 1, 1024),
             ),
             api_socket=Path(api_socket) if api_socket else None,
+            auth=environment.auth(),
         )

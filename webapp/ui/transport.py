@@ -1,6 +1,5 @@
 """Send requests to the API within limits of time and number; every failure becomes an ApiError."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,8 @@ from urllib3.exceptions import TimeoutError as HttpTimeout
 from model.serving import unix_socket
 from webapp.concurrency import Busy, ConcurrencyLimit
 from webapp.ui import whole_response
+from webapp.ui.api_error import TITLES, open_outcome, status_error
+from webapp.ui.api_error import ApiError as ApiError
 from webapp.ui.round_robin import RoundRobin
 from webapp.ui.settings import ApiLimits
 
@@ -29,34 +30,8 @@ _CHUNK = 64 * 1024  # bytes
 _RETRY_AFTER = "5"  # seconds; a restart of the API takes about as long
 _NO_ANSWER = "The assessment service does not answer"
 _TOO_LONG = "The assessment service took too long"
+_CALLER_ERRORS = {400, 401, 403, 404, 409, 413}  # the request was wrong, the API works
 _SHARED = ContextVar("_SHARED", default=math.inf)  # when the time of a block of requests is over (monotonic seconds)
-_CALLER_ERRORS = {400, 404, 409, 413}  # the request was wrong, the API works
-_TITLES = {  # of the statuses that are passed on to the browser; all others become 502
-    400: "The request was not understood",
-    404: "Not found",
-    409: "Not possible",
-    413: "The upload is too large",
-    429: "Too many requests",
-    503: "The assessment service is not available at the moment",
-    507: "The store is full",
-}
-
-
-class ApiError(Exception):
-    """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser.
-
-    code: that of the API's own error, if it was one; None if the API said nothing that can be understood.
-    """
-
-    def __init__(
-        self, status: int, title: str, detail: str, retry_after: str | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.retry_after = retry_after
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -83,8 +58,11 @@ class Transport:
         report_failure: Callable[[str], None] = lambda kind: None,
         connections: int = 16,
         socket: Path | None = None,
+        credentials: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """`report_failure` is called with the kind of each failure.
+
+        `credentials`: headers of each request that tell for whom it is made; they come before the page's own token.
 
         `socket`: where the one API listens on this machine; the address then serves as its name only.
         """
@@ -96,6 +74,7 @@ class Transport:
         self._few_thumbnails = ConcurrencyLimit(_THUMBNAILS, retry_after=2)
         self._probes = ConcurrencyLimit(_MAX_PROBES, retry_after=2)
         self._report_failure = report_failure
+        self._credentials = credentials
         pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
         self._http = whole_response.bound(pool(maxsize=connections, retries=False))
 
@@ -154,7 +133,7 @@ class Transport:
                 return self._send(method, path, request_id, remaining, may_repeat, **options)
         except Busy as error:
             detail = "Too many requests wait for its answer. Try again in a moment."
-            raise ApiError(503, _TITLES[503], detail, str(error.retry_after)) from error
+            raise ApiError(503, TITLES[503], detail, str(error.retry_after)) from error
 
     def _send(
         self,
@@ -169,7 +148,11 @@ class Transport:
     ) -> Answer:
         """Send a request to the first address that accepts a connection. `limit`: of an attempt, or HttpTimeout."""
         own = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
-        options |= {"headers": {**own, **(headers or {})}, "redirect": False, "preload_content": False}
+        options |= {
+            "headers": {**own, **self._credentials(), **(headers or {})},
+            "redirect": False,
+            "preload_content": False,
+        }
         urls = self._addresses.order()
         while True:
             url = urls.pop(0)
@@ -182,26 +165,31 @@ class Transport:
                     raise ApiError(502, _NO_ANSWER, "It cannot be reached.", _RETRY_AFTER) from error
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
-                detail = f"The API did not respond in time.{_open_outcome(method, path)}"
+                detail = f"The API did not respond in time.{open_outcome(method, path)}"
                 raise ApiError(504, _TOO_LONG, detail) from error
             except ProtocolError as error:
                 self._report_failure("broken")
                 if not may_repeat:
-                    detail = f"The connection closed before a response arrived.{_open_outcome(method, path)}"
+                    detail = f"The connection closed before a response arrived.{open_outcome(method, path)}"
                     raise ApiError(502, _NO_ANSWER, detail) from error
                 may_repeat = False
                 urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
             except HTTPError as error:
                 self._report_failure("broken")
-                detail = f"The connection failed.{_open_outcome(method, path)}"
+                detail = f"The connection failed.{open_outcome(method, path)}"
                 raise ApiError(502, _NO_ANSWER, detail) from error
 
     def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes, accepted: Sequence[int]) -> Answer:
         if response.status in accepted or HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             return Answer(response.headers, body)
-        if response.status not in _CALLER_ERRORS:
+        error = status_error(response.status, body, response.headers.get("Retry-After"))
+        if error.code == "unauthorized" and "Authorization" in self._credentials():
+            raise ApiError(
+                401, "Not logged in", error.detail, code=error.code
+            )  # the token of a program, not the page's
+        if error.status not in _CALLER_ERRORS:
             self._report_failure("status")
-        raise _status_error(response.status, body, response.headers.get("Retry-After"))
+        raise error
 
     def _mark_failed(self, url: str, kind: str) -> None:
         self._addresses.mark_failed(url)
@@ -216,28 +204,3 @@ def _body(response: urllib3.BaseHTTPResponse, limit: Callable[[], urllib3.Timeou
         limit()
     response.release_conn()
     return b"".join(parts)
-
-
-def _open_outcome(method: str, path: str) -> str:
-    """What the API may have done although its response was lost; empty for a request that only reads."""
-    if method == "DELETE":
-        return " The result may have been erased: look at it before you try again."
-    if method != "POST" or path.endswith("/find"):
-        return ""
-    if path.endswith("/withdrawal"):
-        return " The review may have been withdrawn: look at the result before you try again."
-    if path.endswith("/feedback"):
-        return " The feedback may have been saved: look at the result before you send it again."
-    return " The files may have been assessed: look under Results before you send them again."
-
-
-def _status_error(status: int, body: bytes, retry_after: str | None) -> ApiError:
-    """The error for a response with an error status, with the API's own detail if it has one."""
-    try:
-        problem = json.loads(body)
-        detail, code = str(problem["detail"]), problem.get("code")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        detail, code = f"It answered with status {status}.", None
-    if status not in _TITLES:
-        return ApiError(502, "The assessment service failed", detail, code=code)
-    return ApiError(status, _TITLES[status], detail, retry_after, code)

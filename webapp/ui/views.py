@@ -70,6 +70,8 @@ def home() -> Response:
     try:
         latest = backend().api.page(EVERYTHING.fields, None, _LATEST, g.request_id)
     except ApiError as error:  # the form stays usable while the list is not available
+        if error.code == "session-ended":
+            raise
         context = {"latest": None, "everything": EVERYTHING, "error": error, "again": retry_url(), "notice": None}
         return errors.error_response(error, "home.html", **context)
     notice = backend().api.notice(g.request_id)

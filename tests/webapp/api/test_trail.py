@@ -5,9 +5,10 @@ import pytest
 from tests.webapp.conftest import Caller
 from tests.webapp.servers import RedisServer
 from webapp import api
-from webapp.api import identity
-from webapp.api.identity import OF_ROLE, Actor
+from webapp.api import authentication, identity
+from webapp.api.identity import Actor
 from webapp.api.storage.keys import TRAIL
+from webapp.roles import OF_ROLE
 
 PREDICTIONS = "/v1/predictions"
 ALICE, BOB = (Actor(name, "user", "reviewer", OF_ROLE["reviewer"]) for name in ("alice", "bob"))
@@ -34,7 +35,7 @@ class Person(Caller):
 def person(config, monkeypatch) -> Person:
     """A person whose identity a test chooses."""
     made = Person(api.create_app(config).test_client())
-    monkeypatch.setattr(identity, "set_acting", lambda _: setattr(identity.g, "actor", made.actor))
+    monkeypatch.setattr(authentication, "set_acting", lambda _: identity.set_acting(made.actor))
     return made
 
 

@@ -61,7 +61,9 @@ def test_requests_without_the_token_are_rejected(caller, headers, clear_picture)
 
 def test_the_token_is_compared_in_constant_time(caller, monkeypatch):
     compared = []
-    monkeypatch.setattr("webapp.api.views.hmac.compare_digest", lambda one, two: compared.append((one, two)) or True)
+    monkeypatch.setattr(
+        "webapp.api.authentication.hmac.compare_digest", lambda one, two: compared.append((one, two)) or True
+    )
     assert caller.client.get("/v1/predictions", headers={"Authorization": "Bearer x"}).status_code == 200
     assert compared == [(b"x", b"a-token-of-tests-only")]
 

@@ -12,6 +12,7 @@ from werkzeug.serving import make_server
 
 from tests.serving import serving
 from tests.webapp.servers import ui_environment
+from tests.webapp.ui.users import UsersPage
 from webapp import api, ui
 
 
@@ -88,3 +89,18 @@ def page(api_url: str) -> FlaskClient:
 def page_of_fake_api(fake_api: FakeApi) -> FlaskClient:
     """The page for the fake API."""
     return page_for(fake_api.url)
+
+
+@pytest.fixture
+def users(config) -> Iterator[UsersPage]:
+    """The page and a real API with AUTH=users."""
+    app = api.create_app({**config, "AUTH": "users"})
+    with serving(make_server("127.0.0.1", 0, app, threaded=True)) as server:
+        yield UsersPage(f"http://127.0.0.1:{server.server_port}", app)
+
+
+@pytest.fixture
+def result(users, clear_picture) -> str:
+    """The address of a result that is stored for the page with users."""
+    (document,) = users.api.operator.sent((clear_picture, "a.png"))
+    return f"/predictions/{document['id']}"

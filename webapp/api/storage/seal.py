@@ -47,6 +47,17 @@ class Seal:
                 return key_id(key)
         raise SealBroken(key_name)
 
+    def derived(self, label: str, key: str | None = None) -> tuple[str, bytes]:
+        """A secret of 20 bytes for a label, and the id of the key that it is derived from: by default the first one.
+
+        Raises SealBroken if there is no key of that id.
+        """
+        for each in self._keys:
+            if key is None or key_id(each) == key:
+                message = b"pneumoctl derived secret\0" + label.encode("ascii")
+                return key_id(each), hmac.new(each, message, hashlib.sha256).digest()[:20]
+        raise SealBroken(label)
+
 
 def key_id(key: bytes) -> str:
     """A name for a key that does not disclose it; pneumoctl/results/mac_keys.py gives the same."""

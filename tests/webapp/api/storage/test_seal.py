@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.api.storage.seal import Seal, SealBroken, serialize
+from webapp.api.storage.seal import Seal, SealBroken, key_id, serialize
 
 CONTENT = serialize({"probability": 0.825, "file": "ä.png"})
 
@@ -59,3 +59,13 @@ def test_previous_keys_open_and_the_new_key_seals():
         Seal(old).open("record:1", seal.close("record:1", CONTENT))
     with pytest.raises(SealBroken):
         seal.open("record:1", Seal(b"s" * 32).close("record:1", CONTENT))
+
+
+def test_a_derived_secret_depends_on_its_label_and_its_key():
+    old, new = Seal(b"k" * 32), Seal(b"n" * 32, [b"k" * 32])
+    key, secret = old.derived("totp:alice")
+    assert (len(secret), key) == (20, key_id(b"k" * 32))
+    assert new.derived("totp:alice", key) == (key, secret)
+    assert new.derived("totp:alice")[1] != secret != old.derived("totp:bob")[1]
+    with pytest.raises(SealBroken):
+        old.derived("totp:alice", new.derived("totp:alice")[0])

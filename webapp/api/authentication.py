@@ -1,0 +1,88 @@
+"""Authenticate every request of a versioned route, and check that the actor may make it."""
+
+import hmac
+
+from flask import g, request
+
+from webapp.api import permissions
+from webapp.api.accounts.sessions import Session
+from webapp.api.accounts.users import User
+from webapp.api.identity import PAGE, STACK, Actor, set_acting
+from webapp.api.problems import Problem
+from webapp.api.services import services
+from webapp.requests import NO_SESSION, SESSION_HEADER
+from webapp.roles import OF_ROLE
+
+_VERSIONED = "/v1/"
+
+
+def authenticate() -> None:
+    """Raise a Problem unless the request's bearer token, and its session, allow its route."""
+    if request.endpoint is None or not request.path.startswith(_VERSIONED):
+        return
+    needed = permissions.needed(request.endpoint)
+    if needed == permissions.PUBLIC:
+        return
+    actor = _actor(with_session=needed != permissions.PAGE)
+    set_acting(actor)
+    if needed == permissions.PAGE:
+        allowed = actor.kind == "stack"
+    elif needed == permissions.SELF:
+        allowed = actor.kind == "user"
+    else:
+        allowed = actor.may(needed)
+    if not allowed:
+        raise _ended() if actor == PAGE else Problem(403, "forbidden", f"{_called(actor)} may not do this.")
+
+
+def own_session() -> tuple[User, Session, str]:
+    """The user, the session and its token of the current request, whose route needs a session."""
+    user, session, token = g.session
+    return user, session, token
+
+
+def _actor(with_session: bool) -> Actor:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        raise _unauthorized()
+    if _is_of_stack(token):
+        return _of_session() if with_session and services().settings.auth == "users" else STACK
+    client = services().accounts.tokens.verified(token)
+    if client is None:
+        raise _unauthorized()
+    return Actor(client.name, "token", "client", frozenset(client.scopes))
+
+
+def _is_of_stack(token: str) -> bool:
+    settings = services().settings
+    accepted = [each for each in (settings.token, settings.token_previous) if each]
+    sent = token.encode("utf-8", "surrogatepass")
+    matches = [hmac.compare_digest(sent, each.encode()) for each in accepted]  # constant time: no early exit
+    return any(matches)
+
+
+def _of_session() -> Actor:
+    """With the stack's token, who acts is told by the session; without the header it is pneumoctl."""
+    token = request.headers.get(SESSION_HEADER)
+    if token is None:
+        return STACK
+    if token == NO_SESSION:
+        return PAGE
+    found = services().accounts.sessions.current(token)
+    if found is None:
+        raise _ended()
+    g.session = (*found, token)
+    user = found[0]
+    return Actor(user.name, "user", user.role, OF_ROLE[user.role])
+
+
+def _called(actor: Actor) -> str:
+    return f"A {actor.role}" if actor.kind == "user" else f"The {actor.kind}"
+
+
+def _unauthorized() -> Problem:
+    return Problem(401, "unauthorized", "A valid bearer token is required.")
+
+
+def _ended() -> Problem:
+    return Problem(401, "session-ended", "Log in again.")
