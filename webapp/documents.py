@@ -160,12 +160,18 @@ class NewFeedback(TypedDict):
 
 
 class StoredReview(TypedDict):
-    """A person's opinion, as stored."""
+    """A person's opinion, as stored.
+
+    who: the name of the user, or token:NAME of a client program. number: greater than those of all entries that the
+    result had before, whatever the clock said. Entries of earlier versions have neither.
+    """
 
     prediction: Identifier
     label: Label
     comment: str
     created: DateTime
+    who: NotRequired[str | None]
+    number: NotRequired[int]
 
 
 class Withdrawal(TypedDict):
@@ -174,14 +180,22 @@ class Withdrawal(TypedDict):
     prediction: Identifier
     withdraws: Identifier
     created: DateTime
+    who: NotRequired[str | None]
+    number: NotRequired[int]
 
 
-class Feedback(StoredReview):
+class Feedback(TypedDict):
     """A person's opinion, with its id, and when it was withdrawn; null: it was not.
 
+    who: the name of the user, or token:NAME of a client program; null: not recorded.
     The newest one that is not withdrawn counts in lists.
     """
 
+    prediction: Identifier
+    label: Label
+    comment: str
+    created: DateTime
+    who: str | None
     id: Identifier
     withdrawn: DateTime | None
 
@@ -213,6 +227,61 @@ class ReceivedFilms(TypedDict):
     oldest_s: Annotated[float, ("minimum", 0)] | None
     failed: list[FailedFilm]
     failed_total: _Count
+
+
+ActName = Literal[
+    "login", "logout", "view", "upload", "review", "withdrawal", "export", "import", "erase", "account", "unrecorded"
+]
+ActorKind = Literal["user", "token", "stack", "operator"]
+Outcome = Literal["done", "unchanged", "refused"]
+
+
+class TrailEntry(TypedDict):
+    """An act in the trail. kind: operator is who uses pneumoctl, stack the page of a stack without users.
+
+    id: random. request: the id of the request. subject: the id of a prediction, or the name of an account. previous:
+    the hash of the entry before; empty in the first one. An entry `unrecorded` says that acts before it are missing.
+    """
+
+    n: Annotated[int, ("minimum", 1)]
+    id: str
+    time: DateTime
+    act: ActName
+    actor: str
+    kind: ActorKind
+    role: str
+    request: str
+    subject: str | None
+    outcome: Outcome
+    detail: str
+    previous: str
+
+
+class TrailItem(TypedDict):
+    """An entry of the trail as it is stored: the MAC in 64 hexadecimal digits, then the entry as JSON.
+
+    hash: the SHA-256 of that JSON. entry: null if it is not as it was sealed.
+    """
+
+    n: Annotated[int, ("minimum", 1)]
+    hash: str
+    sealed: str
+    entry: TrailEntry | None
+
+
+class TrailHead(TypedDict):
+    """The number and the hash of the last entry of the trail; 0 and empty if there is none."""
+
+    n: _Count
+    hash: str
+
+
+class TrailPage(TypedDict):
+    """A part of the trail, and the number after which the next one begins; null: this is the last."""
+
+    entries: list[TrailItem]
+    next: int | None
+    head: TrailHead
 
 
 class Check(TypedDict):

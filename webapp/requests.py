@@ -12,6 +12,8 @@ from werkzeug.routing import BaseConverter
 
 # Sent by health checks: the picture is scored and stored as any other, but expires soon and is not listed.
 PROBE_HEADER = "X-Pneumo-Probe"
+# Sent with reads that write results to a file: the trail records an export, not a view.
+EXPORT_HEADER = "X-Pneumo-Export"
 # Sent by the page with AUTH=users: the token of the user's session, or NO_SESSION if nobody has logged in.
 SESSION_HEADER = "Session"
 NO_SESSION = "none"

@@ -143,7 +143,7 @@ def erase(
     with stack.locked("results erase"), audit.recorded(stack, "results erase", {"ids": " ".join(wanted)}) as act:
         with target(*invocation).results() as store:
             act.begin(audit.plan_digest(wanted))
-            done = erasure.erase(store, wanted, rewriter)
+            done = erasure.erase(store, wanted, rewriter, audit.current_user())
         act.changed = [f"erased {identifier}" for identifier in done.erased]
         if len(done.unknown) == len(wanted):
             raise _unknown(done.unknown)

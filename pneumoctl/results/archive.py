@@ -18,12 +18,9 @@ from pneumoctl.files import make_private, sha256
 from pneumoctl.stack.stack import exports
 
 FORMAT = 1
-MANIFEST, SEALED, PICTURES, FILMS = (
-    "manifest.json",
-    "sealed.jsonl",
-    "images/",
-    "films/",
-)  # as webapp/api/export.py names them
+# As webapp/api/export.py names them.
+MANIFEST, SEALED, TRAIL = "manifest.json", "sealed.jsonl", "trail.jsonl"
+PICTURES, FILMS = "images/", "films/"
 TAR = ".tar"
 _OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".tar", ".tbz2", ".tgz", ".txz", ".xz", ".zip", ".zst")
 ANOTHER = "use another export, or make a new one: pneumoctl results export PATH"
@@ -33,7 +30,8 @@ ANOTHER = "use another export, or make a new one: pneumoctl results export PATH"
 class Manifest:
     """What an export holds. `contents`: the digest of what the store held.
 
-    `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it.
+    `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it; 0:
+    it sealed entries of the trail of clinical acts only.
     """
 
     counts: Mapping[str, int]
@@ -221,7 +219,7 @@ def write_for_import(path: Path, out: IO[bytes]) -> int:
 
 
 def _needed(folder: Path) -> Iterable[str]:
-    yield from (MANIFEST, SEALED)
+    yield from (name for name in (MANIFEST, SEALED, TRAIL) if name != TRAIL or (folder / TRAIL).exists())
     yield from (f"{PICTURES}{file.name}" for file in sorted((folder / PICTURES).glob("*.jpg")))
     yield from (f"{FILMS}{file.name}" for file in sorted((folder / FILMS).glob("*.bin")))
 

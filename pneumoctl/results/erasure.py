@@ -70,14 +70,14 @@ def erased(store: ResultStore) -> set[str]:
     return {*json.loads(transfer.run(store, program.ERASE, ("--list",)))["before"]}
 
 
-def erase(store: ResultStore, identifiers: Sequence[str], rewriter: str) -> Erased:
+def erase(store: ResultStore, identifiers: Sequence[str], rewriter: str, actor: str) -> Erased:
     """Erase results with their pictures, heat maps and reviews, also from the file of Redis, which is written anew.
 
-    `rewriter`: the password of the user of Redis that may order that.
+    `rewriter`: the password of the user of Redis that may order that. `actor`: who erases, for the trail.
 
     Raises PneumoError if none is known to be erased; it says so if the program was cut off, so that some may be.
     """
-    order = json.dumps({"ids": list(identifiers), "rewriter": rewriter}).encode() + b"\n"
+    order = json.dumps({"ids": list(identifiers), "rewriter": rewriter, "actor": actor}).encode() + b"\n"
     out = BytesIO()
     try:
         code, stderr = store.run(program.options(program.ERASE), iter((program.archive(), order)), out)

@@ -20,6 +20,7 @@ _STORAGE = (
         "errors",
         "keys",
         "listing",
+        "recording",
         "records",
         "result_parts",
         "retention",
@@ -29,7 +30,7 @@ _STORAGE = (
         "store",
         "store_copy",
     ),
-    *("transactions", "usage"),
+    *("trail", "trail_copy", "transactions", "usage"),
 )
 _SOURCES = {
     "webapp": (

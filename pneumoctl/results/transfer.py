@@ -13,7 +13,7 @@ from pneumoctl.errors import Exit, PneumoError, in_words
 from pneumoctl.results import archive, mac_keys, program
 from pneumoctl.results.archive import Manifest
 from pneumoctl.results.mac_keys import KeysMissing
-from pneumoctl.stack import documents, free_space
+from pneumoctl.stack import audit, documents, free_space
 from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.free_space import NotWritten
 from pneumoctl.stack.stack import Stack
@@ -119,7 +119,8 @@ def _export(store: ResultStore, target: Path) -> Manifest:
         spool = archive.prepare(target)
         try:
             with archive.open_private(spool) as out:
-                code, stderr = store.run(program.options(program.EXPORT), iter((program.archive(),)), out)
+                options = program.options(program.EXPORT, "--actor", audit.current_user())
+                code, stderr = store.run(options, iter((program.archive(),)), out)
             if code not in (0, _DAMAGED):
                 raise failure(store, code, stderr)
             return archive.finish(target)
@@ -147,7 +148,7 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
     with tempfile.TemporaryFile() as spool:
         size = archive.write_for_import(path, spool)
         spool.seek(0)
-        order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
+        order = json.dumps({"size": size, "keys": foreign, "actor": audit.current_user()}).encode() + b"\n"
         try:
             parts = chain((order,), archive.parts(spool))
             answer: dict[str, Any] = json.loads(run(store, program.RESTORE, stdin=parts))

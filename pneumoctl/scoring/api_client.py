@@ -98,6 +98,21 @@ class ApiClient:
         except (ValueError, RecursionError) as error:
             raise PneumoError("the API's answer is not JSON", OTHER_VERSION) from error
 
+    def trail(self, after: int, limit: int, chain: str = "") -> Any:
+        """A part of the trail of clinical acts, as the API sent it; `limit`: at most 1000. `chain`: an imported one."""
+        query = f"?after={after}&limit={limit}" + (f"&chain={chain}" if chain else "")
+        status, body = self._ask("GET", f"/v1/trail{query}", None)
+        if status == 404 and not chain:
+            raise PneumoError("the API of the stack has no trail of clinical acts", OTHER_VERSION)
+        if status == 404:
+            return {"entries": [], "next": None}
+        if status != 200:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise PneumoError("the API's answer is no trail of clinical acts", "pneumoctl status") from error
+
     def scoring(self) -> Scoring:
         """The version of the model that the API scores with, and its setting `outside_use`."""
         status, body = self._ask("GET", "/readyz", None)

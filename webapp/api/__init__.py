@@ -17,6 +17,7 @@ from webapp.api.session_views import sessions
 from webapp.api.settings import ApiSettings
 from webapp.api.source_views import source_views
 from webapp.api.token_views import tokens
+from webapp.api.trail_views import trail
 from webapp.api.views import api
 from webapp.environment import Environment
 from webapp.upload import UploadRequest
@@ -50,6 +51,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     problems.register(app)
     app.before_request(authentication.authenticate)
     app.register_blueprint(api)
+    app.register_blueprint(trail)
     app.register_blueprint(accounts)
     app.register_blueprint(sessions)
     app.register_blueprint(tokens)

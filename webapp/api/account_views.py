@@ -8,6 +8,7 @@ from model.schema import Invalid, checked
 from webapp import account_documents as documents
 from webapp.api.accounts import users as stored
 from webapp.api.problems import Problem
+from webapp.api.recording import recorded
 from webapp.api.services import services
 from webapp.requests import json_body
 
@@ -31,7 +32,8 @@ def create() -> tuple[Response, int]:
         sent: documents.NewUser = checked(json_body(), documents.NewUser)
     except Invalid as error:
         raise Problem(400, "bad-user", _NEW) from error
-    return _invited(*services().accounts.users.create(sent["name"], sent["role"]))
+    with recorded("account", sent["name"], f"created as {sent['role']}"):
+        return _invited(*services().accounts.users.create(sent["name"], sent["role"]))
 
 
 @accounts.patch("/<string:name>")
@@ -43,21 +45,24 @@ def change(name: str) -> Response:
         raise Problem(400, "bad-user", _CHANGE) from error
     if not sent:
         raise Problem(400, "bad-user", _CHANGE)
-    changed = services().accounts.users.change(_known(name), sent.get("role"), sent.get("disabled"))
+    with recorded("account", _known(name), ", ".join(f"{field}: {value}" for field, value in sorted(sent.items()))):
+        changed = services().accounts.users.change(_known(name), sent.get("role"), sent.get("disabled"))
     return jsonify(_document(changed))
 
 
 @accounts.delete("/<string:name>")
 def remove(name: str) -> tuple[str, int]:
     """Remove a user, whose sessions end at once."""
-    services().accounts.users.remove(_known(name))
+    with recorded("account", _known(name), "removed"):
+        services().accounts.users.remove(_known(name))
     return "", HTTPStatus.NO_CONTENT
 
 
 @accounts.post("/<string:name>/link")
 def link(name: str) -> tuple[Response, int]:
     """A new link for a user, whose password, one-time codes and sessions end."""
-    return _invited(*services().accounts.users.new_link(_known(name)))
+    with recorded("account", _known(name), "new link"):
+        return _invited(*services().accounts.users.new_link(_known(name)))
 
 
 def _known(name: str) -> str:

@@ -1,6 +1,7 @@
 """Erase results from the store: `python -m webapp.api.erase`, with the API's environment.
 
-stdin: a line of JSON: their `ids`, and the password of the `rewriter` of Redis; neither stands in a command line. Redis
+stdin: a line of JSON: their `ids`, the password of the `rewriter` of Redis, and the `actor`, who erases; none of them
+stands in a command line. Redis
 is then made to write its file anew, which held them. stdout: JSON, each id in one of the lists
 `erased`, `before` (erased earlier), `unknown` (there is none, or it has expired) and `failed` (from the first at which
 the store failed: that one may be erased, the others are not); `still_in_file`: why the file of Redis may
@@ -16,9 +17,11 @@ import sys
 from typing import Any
 
 from webapp.api.settings import StoreSettings
-from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
+from webapp.api.storage.erasure import Outcome
+from webapp.api.storage.errors import Damaged, Missing, NoTrail, StoreUnavailable
 from webapp.api.storage.rewriting import rewrite
 from webapp.api.storage.store import Store
+from webapp.api.storage.trail import Act
 from webapp.environment import Environment, EnvironmentInvalid
 
 PARTLY = 6  # exit code: some ids are erased, and then the store failed
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             order = json.loads(sys.stdin.buffer.readline())
         while wanted := order["ids"]:
-            outcomes[store.eraser.erase(wanted[0])].append(wanted.pop(0))
+            outcomes[_erase(store, wanted[0], order.get("actor", "unknown"))].append(wanted.pop(0))
         if not arguments.list and (outcomes["erased"] or outcomes["before"]):
             outcomes["still_in_file"] = _rewrite(settings, order["rewriter"])
     except (EnvironmentInvalid, StoreUnavailable) as error:
@@ -74,6 +77,14 @@ def _films(store: Store, study: str) -> dict[str, Any]:
         if source is not None and source["study"] == study:
             ids.append(identifier)
     return {"ids": sorted(ids), "damaged": damaged}
+
+
+def _erase(store: Store, identifier: str, actor: str) -> Outcome:
+    """Erase a result and record it; in a stack of an earlier version, which has no trail, only erase it."""
+    try:
+        return store.eraser.erase(identifier, Act("erase", actor, "operator", "", "none", identifier))
+    except NoTrail:
+        return store.eraser.erase(identifier)
 
 
 def _rewrite(settings: StoreSettings, password: str) -> str | None:

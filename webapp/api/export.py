@@ -1,9 +1,9 @@
 """Write every stored result to stdout as a tar archive: `python -m webapp.api.export`, with the API's environment.
 
 The archive holds, for people, results.jsonl, feedback.jsonl, images/ and films/ (16 bits; see webapp/api/view_film.py);
-for an import, sealed.jsonl with the records and reviews as they are stored; damaged/ with the bytes of what failed its
-integrity check; and as its last member manifest.json with the counts, the ids of erased results and
-the digest of every other member. An archive without a manifest is incomplete.
+for an import, sealed.jsonl with the records and reviews as they are stored, and trail.jsonl with the trail of clinical
+acts; damaged/ with the bytes of what failed its integrity check; and as its last member manifest.json with the counts,
+the ids of erased results and the digest of every other member. An archive without a manifest is incomplete.
 """
 
 import argparse
@@ -14,19 +14,22 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any
 
 from webapp.api.settings import StoreSettings
+from webapp.api.storage import trail_copy
 from webapp.api.storage.copied_items import Contents, Item, Verified
-from webapp.api.storage.errors import StoreUnavailable
+from webapp.api.storage.errors import NoTrail, StoreUnavailable
 from webapp.api.storage.reviews import with_withdrawals
 from webapp.api.storage.store_copy import StoreCopy
+from webapp.api.storage.trail import Act, hash_of
 from webapp.environment import Environment, EnvironmentInvalid
 
 FORMAT = 1
 MANIFEST, SEALED, RESULTS, FEEDBACK = "manifest.json", "sealed.jsonl", "results.jsonl", "feedback.jsonl"
+TRAIL = "trail.jsonl"
 DAMAGED = 6  # exit code
 WAIT_S = 120.0  # for a Redis that loads its file
 
@@ -86,18 +89,36 @@ def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
             keys.update(verified.sealed_with if verified.record else ())
         for name, lines in lists.items():
             archive.write(name, lines)
+        heads = _write_trail(store, archive, keys)
     manifest = {
         "format": FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "counts": {name: counts[name] for name in ("results", "pictures", "reviews", "damaged")},
         "keys": dict(keys),
         "contents": contents.hexdigest(),
+        "trail": heads,
         "erased": sorted(set(store.eraser.erased()).difference(store.ids())),
         "files": archive.files,
     }
     archive.write(MANIFEST, io.BytesIO(json.dumps(manifest, indent=1).encode()))
     archive.close()
     return manifest["counts"]
+
+
+def _write_trail(store: StoreCopy, archive: _Archive, keys: Counter[str]) -> dict[str, Any]:
+    """Write the trail, and count the keys that seal it; returns the last entry of each, by its name.
+
+    A store of an earlier version has none, and gives no right to it.
+    """
+    heads: dict[str, Any] = {}
+    with tempfile.TemporaryFile() as lines, suppress(NoTrail):
+        for line in trail_copy.lines(store.trail):
+            lines.write(line.as_json())
+            heads[line.chain] = {"n": line.n, "hash": hash_of(line.sealed)}
+            if (key := store.trail.sealed_with(line.sealed)) is not None:
+                keys.setdefault(key, 0)  # needed, but for no result
+        archive.write(TRAIL, lines)
+    return heads
 
 
 def _counted(verified: Verified) -> Counter[str]:
@@ -129,6 +150,13 @@ def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified:
     lists[SEALED].write(_line({"id": item.id, "record": item.record.decode("ascii"), "feedback": feedback}))
 
 
+def record(store: StoreCopy, actor: str) -> None:
+    """Record the export. It is not refused if that is not possible: a full store is exported before it is emptied."""
+    act = Act("export", actor, "operator", "", "none", detail="all results")
+    if not store.trail.append_or_owe(act):
+        sys.stderr.write("this export cannot be recorded in the trail of clinical acts\n")
+
+
 def _line(document: object) -> bytes:
     return json.dumps(document).encode() + b"\n"
 
@@ -143,6 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
     parser.add_argument("--count", action="store_true", help="only print the counts and a digest of the results")
     parser.add_argument("--older-than", type=int, metavar="DAYS", help="only print how many results are older")
+    parser.add_argument("--actor", metavar="NAME", help="record in the trail that NAME exports the results")
     parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds to wait for Redis (default: %(default).0f)")
     arguments = parser.parse_args(argv)
     try:
@@ -157,6 +186,8 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.count:
             sys.stdout.write(json.dumps(store.summary()) + "\n")
             return 0
+        if arguments.actor:
+            record(store, arguments.actor)
         counts = export(store, sys.stdout.buffer)
         sys.stdout.flush()
     except (EnvironmentInvalid, StoreUnavailable, OSError) as error:

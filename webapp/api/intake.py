@@ -3,16 +3,19 @@
 import hashlib
 import time
 import unicodedata
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from werkzeug.datastructures import FileStorage
 
 from model.serving.prediction import Prediction
-from webapp.api import sources
+from webapp.api import recording, sources
 from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
 from webapp.api.storage.records import FileSource, Record
+from webapp.api.storage.trail import Act
 from webapp.concurrency import Busy
 from webapp.documents import FileError, Source
 
@@ -74,11 +77,12 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
     After the settings' `answer_seconds` no further file is started: the client would have given up by then.
     """
     outcome = Outcome()
+    recorded = partial(recording.act, "upload") if listed else None
     deadline = time.monotonic() + services.settings.answer_seconds
     for position, file in enumerate(files):
         name = clean_name(file.filename)
         try:
-            record, source = process_file(services, file, name, deadline, listed)
+            record, source = process_file(services, file, name, deadline, recorded)
             outcome.predictions.append(record.prediction)
             outcome.sources.append(source)
         except Exception as error:
@@ -90,10 +94,13 @@ def process(services: Services, files: list[FileStorage], listed: bool = True) -
 
 
 def process_file(
-    services: Services, file: FileStorage, name: str, deadline: float, listed: bool
+    services: Services, file: FileStorage, name: str, deadline: float, recorded: Callable[[str], Act] | None
 ) -> tuple[Record, Source]:
-    """Score and store one file, of a person or received; raises Busy if no slot is free by the `deadline`."""
-    metrics = services.metrics
+    """Score and store one file, of a person or received; raises Busy if no slot is free by the `deadline`.
+
+    recorded: the act for the trail, by the id of the result; None for a probe, which is neither listed nor recorded.
+    """
+    listed, metrics = recorded is not None, services.metrics
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise Busy(RETRY_AFTER)
@@ -109,7 +116,7 @@ def process_file(
         study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)
         source: FileSource = {"folder": clean_folder(file.filename), "study": study, "sha256": digest}
         record = Record(scored.document, preview and preview.as_dict(), film and film.as_dict(), source)
-        stored = services.store.put(record, preview and preview.content, listed, film and film.content)
+        stored = services.store.put(record, preview and preview.content, listed, film and film.content, recorded)
     document = stored.prediction
     if listed:
         metrics.assessed(document)

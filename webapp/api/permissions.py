@@ -28,6 +28,7 @@ NEEDED: Mapping[str, str] = {
     "films.view": "read",
     "sources.show": "read",
     "changes.position": "read",
+    "trail.index": "accounts",
     "accounts.index": "accounts",
     "accounts.create": "accounts",
     "accounts.change": "accounts",

@@ -14,10 +14,12 @@ from webapp.api.storage.errors import (
     ClockWrong,
     Damaged,
     Missing,
+    NotAuthor,
     NotRead,
     PictureDamaged,
     StoreFull,
     StoreUnavailable,
+    TrailUnavailable,
 )
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, request_id, with_allow
@@ -31,6 +33,10 @@ _STORE_FULL = (
 _CLOCK_WRONG = (
     "A clock of this installation is wrong, so it cannot be told how long a result has been kept, and nothing was "
     "stored. Trying again does not help until the clock is set. Logs of the API say more: `pneumoctl logs api`."
+)
+_NOT_RECORDED = (
+    "This cannot be recorded in the trail of clinical acts, so it was refused: nothing was stored, changed or erased, "
+    "and there is no result. Logs of the API say more: `pneumoctl logs api`."
 )
 
 log = logging.getLogger(__name__)
@@ -95,6 +101,9 @@ def problem(error: Exception) -> Problem:
         case ClockWrong():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(503, "clock-wrong", _CLOCK_WRONG)
+        case TrailUnavailable():
+            log.error("request %s: trail: %s", request_id(), error)
+            return Problem(503, "trail-unavailable", _NOT_RECORDED, RETRY_AFTER)
         case StoreUnavailable():
             log.error("request %s: store: %s", request_id(), error)
             return Problem(503, "store-unavailable", "Results cannot be stored or read at the moment.", RETRY_AFTER)
@@ -111,6 +120,8 @@ def problem(error: Exception) -> Problem:
             return Problem(500, "record-damaged", "The record is damaged: its integrity check failed. It is not shown.")
         case Missing():
             return Problem(404, "not-found", str(error))
+        case NotAuthor():
+            return Problem(403, "not-author", "Only whoever made a review, or an admin, may withdraw it.")
         case HTTPException():
             status = error.code or 500
             code = TITLES[status].lower().replace(" ", "-")

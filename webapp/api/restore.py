@@ -1,9 +1,9 @@
 """Add the results of an export to the store: `python -m webapp.api.restore`, with the API's environment.
 
-stdin: a line of JSON with `size`, the bytes of the archive that follows, and `keys`, the MAC keys in hexadecimal that
-sealed it beside those of this store. The archive is verified as a whole before anything is stored. stdout: the counts.
-stderr: an empty line now and then, because whoever waits for an import takes long silence for a fault; at the end the
-reason of a failure.
+stdin: a line of JSON with `size`, the bytes of the archive that follows, `keys`, the MAC keys in hexadecimal that
+sealed it beside those of this store, and `actor`, who imports; then the archive. It is verified as a whole before
+anything is stored. stdout: the counts. stderr: an empty line now and then, because whoever waits for an import takes
+long silence for a fault; at the end the reason of a failure.
 """
 
 import io
@@ -18,17 +18,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, film_name, picture_name
+from webapp.api.export import MANIFEST, SEALED, TRAIL, WAIT_S, damaged_name, film_name, picture_name
 from webapp.api.settings import StoreSettings
+from webapp.api.storage import trail_copy
 from webapp.api.storage.copied_items import Item
-from webapp.api.storage.errors import StoreFull, StoreUnavailable
+from webapp.api.storage.errors import NoTrail, StoreFull, StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
+from webapp.api.storage.trail import Act, Head
 from webapp.environment import Environment, EnvironmentInvalid
 
 REFUSED = 65  # exit code: the archive is damaged, or was changed after it was made
 _CHUNK = 1 << 20
 _SIGN = 100  # results after which a sign of life is given
+_UNKNOWN = "unknown"  # who imports, if an earlier version of pneumoctl does not say
 _ID = re.compile(r"[0-9a-f]{32}")
 _PICTURES = ("picture", "film")  # their names in Item and in Verified.damaged
 
@@ -51,15 +54,27 @@ class _Members:
             raise KeyError(name)
         return member.read()
 
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a member, one after another; raises KeyError if there is none."""
+        member = self.archive.extractfile(self.by_name[name])
+        if member is None:
+            raise KeyError(name)
+        yield from member
+
 
 def restore(
-    store: StoreCopy, own: Seal, archive: tarfile.TarFile, sign: Callable[[], object] = lambda: None
+    store: StoreCopy,
+    own: Seal,
+    archive: tarfile.TarFile,
+    sign: Callable[[], object] = lambda: None,
+    actor: str = _UNKNOWN,
 ) -> dict[str, Any]:
     """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more.
 
     Returns the counts, and in `brought_back` the ids of results that had been erased and are added, or get reviews. A
     result that has expired is not added. A result whose picture was damaged before the export has none in the archive,
-    and is added without it. `sign`: called every _SIGN results.
+    and is added without it. `sign`: called every _SIGN results. `actor`: who imports, for the trail, in which `trail`
+    entries were added.
     """
     members = _Members(archive, {member.name: member for member in archive.getmembers()})
     manifest = json.loads(members.read(MANIFEST))
@@ -87,9 +102,24 @@ def restore(
         if done.pop("back", 0):
             brought_back.append(item.id)
         counts.update(done)
+    trail = _restore_trail(store, own, members, manifest, actor)
     with suppress(StoreFull):  # every result is stored; what is not noted is only called unknown
         store.eraser.note(erased.difference(store.ids()))
-    return {**counts, "brought_back": brought_back}
+    return {**counts, "brought_back": brought_back, "trail": trail}
+
+
+def _restore_trail(store: StoreCopy, own: Seal, members: _Members, manifest: Mapping[str, Any], actor: str) -> int:
+    """Add the trail of the export, and record the import; returns how many entries were added."""
+    heads = {name: Head(int(head["n"]), str(head["hash"])) for name, head in manifest.get("trail", {}).items()}
+    head = heads.get(trail_copy.OWN, Head())
+    exported = map(trail_copy.Line.of, members.lines(TRAIL)) if heads else ()
+    try:
+        added, name = trail_copy.Importer(store.trail, own).add(exported, head)
+        detail = f"{head.n} {head.hash}" if name else ""
+        store.trail.append(Act("import", actor, "operator", "", "none", name or None, detail=detail))
+    except NoTrail:
+        return 0
+    return added
 
 
 def _items(members: _Members, sign: Callable[[], object]) -> Iterator[Item]:
@@ -130,7 +160,8 @@ def main() -> int:
             store.wait(WAIT_S)
             own = Seal(settings.mac_key, settings.mac_keys_previous)
             with tarfile.open(fileobj=spool, mode="r:") as archive:
-                counts = restore(store, own, archive, lambda: print(file=sys.stderr, flush=True))
+                sign = lambda: print(file=sys.stderr, flush=True)  # noqa: E731
+                counts = restore(store, own, archive, sign, str(order.get("actor", _UNKNOWN)))
         except (EnvironmentInvalid, StoreUnavailable, OSError) as error:
             sys.stderr.write(f"import failed: {error}\n")
             return 1

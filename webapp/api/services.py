@@ -1,6 +1,6 @@
 """The objects that the API's views use, created once per app."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Flask, current_app
 
@@ -8,6 +8,7 @@ from model.serving.prediction import Choices
 from webapp.api.accounts.proof import Accounts
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
+from webapp.api.recent_views import RecentViews
 from webapp.api.settings import ApiSettings
 from webapp.api.storage.connection import connect
 from webapp.api.storage.lists import ListedStore
@@ -35,6 +36,7 @@ class Services:
     metrics: Metrics
     accounts: Accounts
     pseudonyms: Pseudonyms
+    views: RecentViews = field(default_factory=RecentViews)
 
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":

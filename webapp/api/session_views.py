@@ -7,7 +7,9 @@ from flask import Blueprint, Response, jsonify, request
 
 from model.schema import Invalid, checked
 from webapp import account_documents as documents
+from webapp.api import recording
 from webapp.api.accounts import codes
+from webapp.api.accounts.errors import LinkInvalid, LoginRefused
 from webapp.api.accounts.users import User, moment
 from webapp.api.authentication import own_session
 from webapp.api.problems import Problem
@@ -22,12 +24,18 @@ _LOGIN = 'Send a JSON object with "name", "password" and, optionally, "code", or
 def begin() -> tuple[Response, int]:
     """Log in with name and password, or with a link and a new password."""
     sent, accounts = json_body(), services().accounts
-    if isinstance(sent, dict) and "link" in sent:
-        link: documents.LinkLogin = _checked(documents.LinkLogin)
-        user = accounts.log_in_by_link(link["link"], link["password"], _address())
-    else:
-        login: documents.Login = _checked(documents.Login)
-        user = accounts.log_in(login["name"], login["password"], login.get("code", ""), _address())
+    name = ""
+    try:
+        if isinstance(sent, dict) and "link" in sent:
+            link: documents.LinkLogin = _checked(documents.LinkLogin)
+            user = accounts.log_in_by_link(link["link"], link["password"], _address())
+        else:
+            login: documents.Login = _checked(documents.Login)
+            name = login["name"]
+            user = accounts.log_in(name, login["password"], login.get("code", ""), _address())
+    except (LoginRefused, LinkInvalid):
+        recording.login_refused(accounts.named(name))
+        raise
     return _began(user)
 
 
@@ -47,6 +55,7 @@ def current() -> Response:
 def end() -> tuple[str, int]:
     """Log out."""
     services().accounts.sessions.end(own_session()[2])
+    recording.logout()
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -54,6 +63,7 @@ def end() -> tuple[str, int]:
 def end_all() -> tuple[str, int]:
     """End all sessions of the user, this one too."""
     services().accounts.end_sessions(own_session()[0])
+    recording.logout()
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -61,7 +71,9 @@ def end_all() -> tuple[str, int]:
 def change_password() -> tuple[Response, int]:
     """Change the user's password; all sessions end, and a new one begins."""
     sent: documents.NewPassword = _checked(documents.NewPassword)
-    return _began(services().accounts.change_password(own_session()[0], sent["password"], sent["new"], _address()))
+    with recording.recorded("account", own_session()[0].name, "password"):
+        user = services().accounts.change_password(own_session()[0], sent["password"], sent["new"], _address())
+    return _began(user)
 
 
 @sessions.post("/account/totp")
@@ -79,14 +91,16 @@ def begin_totp() -> tuple[Response, int]:
 def confirm_totp() -> tuple[str, int]:
     """Turn one-time codes on with the first one."""
     sent: documents.Code = _checked(documents.Code)
-    services().accounts.confirm_totp(own_session()[0], sent["code"], _address())
+    with recording.recorded("account", own_session()[0].name, "one-time codes on"):
+        services().accounts.confirm_totp(own_session()[0], sent["code"], _address())
     return "", HTTPStatus.NO_CONTENT
 
 
 @sessions.delete("/account/totp")
 def end_totp() -> tuple[str, int]:
     """Turn one-time codes off; needs the password."""
-    services().accounts.end_totp(_proven())
+    with recording.recorded("account", own_session()[0].name, "one-time codes off"):
+        services().accounts.end_totp(_proven())
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -99,6 +113,7 @@ def _proven() -> User:
 
 
 def _began(user: User) -> tuple[Response, int]:
+    recording.login(user.name, user.role)
     token, session = services().accounts.sessions.begin(user)
     document: documents.NewSession = {
         "session": token,

@@ -8,6 +8,7 @@ from model.schema import Invalid, checked
 from webapp import account_documents as documents
 from webapp.api.accounts.tokens import ClientToken
 from webapp.api.problems import Problem
+from webapp.api.recording import recorded
 from webapp.api.services import services
 from webapp.requests import json_body
 
@@ -33,7 +34,8 @@ def create() -> tuple[Response, int]:
         sent: documents.NewToken = checked(json_body(), documents.NewToken)
     except Invalid as error:
         raise Problem(400, "bad-token", _NEW) from error
-    text, token = services().accounts.tokens.create(sent["name"], sent["scopes"])
+    with recorded("account", f"token:{sent['name']}", f"created for {', '.join(sent['scopes'])}"):
+        text, token = services().accounts.tokens.create(sent["name"], sent["scopes"])
     document: documents.CreatedToken = {**_document(token), "token": text}
     return jsonify(document), HTTPStatus.CREATED
 
@@ -41,8 +43,15 @@ def create() -> tuple[Response, int]:
 @tokens.delete("/<string:identifier>")
 def revoke(identifier: str) -> tuple[str, int]:
     """Revoke a token, which is refused from then on."""
-    services().accounts.tokens.revoke(identifier)
+    with recorded("account", _name_of(identifier), "revoked"):
+        services().accounts.tokens.revoke(identifier)
     return "", HTTPStatus.NO_CONTENT
+
+
+def _name_of(identifier: str) -> str:
+    """The name of a token for the trail; of one that there is not, nothing that was sent."""
+    found, _ = services().accounts.tokens.all()
+    return next((f"token:{each.name}" for each in found if each.id == identifier), "token: unknown")
 
 
 def _document(token: ClientToken) -> documents.Token:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from model.schema import Invalid, checked
-from webapp.api import intake, list_parameters, openapi, pictures
+from webapp.api import intake, list_parameters, openapi, pictures, recording
 from webapp.api.list_parameters import ListChoice
 from webapp.api.preview import decode, thumbnail, to_png
 from webapp.api.problems import Problem, problem
@@ -16,7 +16,7 @@ from webapp.api.storage import listing
 from webapp.api.storage.errors import Damaged, FeedbackFull, Missing
 from webapp.api.storage.records import Record, Review
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Entry, NewFeedback, Page, SentFile, StoredReview
-from webapp.requests import POSITION_HEADER, PROBE_HEADER, json_body
+from webapp.requests import EXPORT_HEADER, POSITION_HEADER, PROBE_HEADER, json_body
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
 _OPENAPI = openapi.document()
@@ -63,6 +63,8 @@ def index() -> Response:
         raise Problem(
             400, "bad-cursor", "The cursor does not belong to this list. Start again without a cursor."
         ) from error
+    if EXPORT_HEADER in request.headers and "cursor" not in request.args:
+        recording.read("export", None, f"{page.total} results of a list")
     damaged: list[DamagedRecord] = [{"id": each, "error": problem(Damaged(each)).document()} for each in page.damaged]
     document: Page = {
         "predictions": [record.prediction for record in page.records],
@@ -97,13 +99,16 @@ def find() -> Response:
     except Invalid as error:
         raise Problem(400, "bad-file", 'Send a JSON object with "sha256" and "file".') from error
     identifier = services().scorer.identity(sent["sha256"], intake.clean_name(sent["file"]))
-    return jsonify(services().store.get(identifier).prediction)
+    prediction = services().store.get(identifier).prediction
+    recording.read("view", identifier)
+    return jsonify(prediction)
 
 
 @api.get(_PATH)
 def show(identifier: str) -> Response:
     """The stored prediction; a Link header (RFC 8288) points to its picture if one is stored."""
     record = services().store.get(identifier)
+    recording.read("export" if EXPORT_HEADER in request.headers else "view", identifier)
     response = jsonify(record.prediction)
     if record.image is not None:
         response.headers["Link"] = f'<{url_for("v1.picture", identifier=identifier)}>; rel="preview"; type="image/png"'
@@ -113,7 +118,7 @@ def show(identifier: str) -> Response:
 @api.delete(_PATH)
 def erase(identifier: str) -> tuple[str, int]:
     """Erase a result with its picture, heat map and reviews; also 204 if it was erased before."""
-    outcome = services().store.eraser.erase(identifier)
+    outcome = services().store.eraser.erase(identifier, recording.act("erase", identifier))
     if outcome == "unknown":
         services().store.get(identifier)  # says why there is none
         raise Missing("There was no result with that id; one has been stored since, and is not erased.")
@@ -141,7 +146,9 @@ def small_picture(identifier: str) -> Response:
 def picture(identifier: str) -> Response:
     """The picture that was assessed, grey and at most 1024 pixels wide or high."""
     store = services().store
-    return Response(to_png(decode(pictures.picture(store, store.get(identifier)))), mimetype="image/png")
+    content = pictures.picture(store, store.get(identifier))
+    recording.read("view", identifier)
+    return Response(to_png(decode(content)), mimetype="image/png")
 
 
 @api.get(_PATH + "/heatmap.png")
@@ -149,6 +156,7 @@ def heatmap(identifier: str) -> Response:
     """Which parts of the picture the model used; computed on request, then cached for an hour."""
     record = services().store.get(identifier)
     png = services().store.heatmap(identifier)
+    recording.read("view", identifier)
     return Response(png or _make_heatmap(record), mimetype="image/png")
 
 
@@ -188,10 +196,11 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
         "label": sent["label"],
         "comment": sent.get("comment", ""),
         "created": _now(),
+        "who": recording.who(),
     }
     prediction = services().store.get(identifier).prediction
     try:
-        stored = services().store.reviews.add(identifier, document)
+        stored = services().store.reviews.add(identifier, document, recording.act("review", identifier))
     except FeedbackFull as error:
         raise Problem(409, "feedback-full", str(error)) from error
     if stored["created"] == document["created"]:  # not that of a request which was sent twice
@@ -201,8 +210,12 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
 
 @api.post(_PATH + "/feedback/<identifier:review>/withdrawal")
 def withdraw_feedback(identifier: str, review: str) -> Response:
-    """Withdraw a review, which stays in the list with that time; also 200 if it was withdrawn before."""
-    return jsonify(services().store.reviews.withdraw(identifier, review, _now()))
+    """Withdraw a review, which stays in the list with that time; also 200 if it was withdrawn before.
+
+    Only whoever made it, or an admin, may do so.
+    """
+    act = recording.act("withdrawal", identifier)
+    return jsonify(services().store.reviews.withdraw(identifier, review, _now(), recording.withdrawer(), act))
 
 
 def _now() -> str:

@@ -16,6 +16,7 @@ from webapp.ui.responses import ResultPage, UploadResult
 from webapp.ui.transport import Answer, ApiError, Transport
 
 Document = TypeVar("Document")
+_LATER = "This page must be updated: the assessment service is of a later version"
 
 
 class ApiClient:
@@ -127,6 +128,8 @@ def _read(answer: Answer, parse: Callable[[object], Document]) -> Document:
     """The parsed JSON body; raises ApiError if it is not what the API promises."""
     try:
         return parse(json.loads(answer.data))
+    except responses.LaterVersion as error:
+        raise ApiError(502, _LATER, "Nothing of it is shown. To update the page, run: pneumoctl up") from error
     except (ValueError, RecursionError) as error:  # Invalid is a ValueError
         raise _invalid_response("It may be of another version. To update both, run: pneumoctl up") from error
 

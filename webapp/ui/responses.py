@@ -33,6 +33,10 @@ _NO_SOURCE: dict[str, object] = {**_NO_ORIGIN, "same": None}
 _UNFORESEEN = "the store cannot be used"
 
 
+class LaterVersion(Invalid):
+    """What the API says has a part that this page does not know: it might change the meaning of the rest."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A file, or a record, without a result: its name (or id) and the reason."""
@@ -131,15 +135,24 @@ def feedback(value: object, identifier: str) -> FeedbackList:
     """The feedback on the prediction with that id, and how many entries are damaged; raises Invalid."""
     if not isinstance(value, dict) or not isinstance(value.get("feedback"), list):
         raise Invalid("document is not a list of feedback")
+    if not FeedbackList.__annotations__.keys() >= value.keys():
+        raise LaterVersion("the list of feedback has fields that this page does not know")
     reviews = [review(each, identifier) for each in value["feedback"]]
     rest: FeedbackList = checked({**value, "feedback": []}, FeedbackList)
     return {**rest, "feedback": reviews}
 
 
 def review(value: object, identifier: str) -> Feedback:
-    """A review of the prediction with that id; raises Invalid. Its id is empty if an earlier version gave none."""
+    """A review of the prediction with that id; raises Invalid, or LaterVersion if it says more than this page knows.
+
+    From an earlier version its id is empty, or nobody knows who made it.
+    """
+    if isinstance(value, dict):
+        if not Feedback.__annotations__.keys() >= value.keys():
+            raise LaterVersion("the feedback has fields that this page does not know")
+        value = {"who": None, **value}
     earlier = isinstance(value, dict) and "id" not in value
-    answer: StoredReview = checked(value, StoredReview if earlier else Feedback)
+    answer: Feedback = checked(value, StoredReview if earlier else Feedback)
     if answer["prediction"] != identifier:
         raise Invalid("the feedback is on another prediction")
     return {**answer, "id": "", "withdrawn": None} if earlier else answer

@@ -26,6 +26,7 @@ class LocalDesiredState:
     bundle_source: Tree
     workers: int
     threads: int  # of ONNX Runtime in one worker
+    rights_by_key: bool = True  # whether Redis knows rights that differ by key
 
     @property
     def code(self) -> Path:

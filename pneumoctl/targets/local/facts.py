@@ -29,6 +29,7 @@ WORKER_MB = 600
 
 SERVICES = ("redis", "api", "ui")
 INSTALL_REDIS = "install Redis 6.2 or newer (Debian, Ubuntu: sudo apt-get install redis-server)"
+RIGHTS_BY_KEY = (7,)  # the first version of Redis whose users can have other rights on some keys
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -37,19 +38,21 @@ def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Por
     sources = tuple(tree(package(name)) for name in ("webapp", "model"))
     workers = settings.workers or workers_for(memory_limit(), os.cpu_count() or 1)
     bundle, source = model_bundle(settings)
+    server = redis_server(settings)
     return LocalDesiredState(
         settings=settings,
         layout=stack.layout,
         inventory=inventory.local(ports.assigned),
         secrets=secrets,
         python=sys.executable,
-        redis_server=redis_server(settings),
+        redis_server=server,
         release=release_digest(source.digest for source in sources),
         sources=sources,
         bundle=bundle,
         bundle_source=tree(source),
         workers=workers,
         threads=max(1, (os.cpu_count() or 1) // workers),
+        rights_by_key=redis_version(server) >= RIGHTS_BY_KEY,
     )
 
 

@@ -136,6 +136,7 @@ def _redis(desired: LocalDesiredState) -> Step:
                     "api": (_sha256(desired.secrets.redis_password),),
                     "rewriter": (_sha256(desired.secrets.redis_rewriter_password),),
                 },
+                rights_by_key=desired.rights_by_key,
             ),
             str(acl),
             secret=True,

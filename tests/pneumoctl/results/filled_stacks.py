@@ -16,8 +16,9 @@ _NOTHING = {
     "withdrawals": 0,
     "damaged": 0,
     "expired": 0,
+    "trail": 0,
 }
-ALL = {**_NOTHING, "added": 2, "reviews": 1, "brought_back": []}
+ALL = {**_NOTHING, "added": 2, "reviews": 1, "trail": 1, "brought_back": []}  # with the entry of the export itself
 NONE = {**_NOTHING, "present": 2, "brought_back": []}
 
 

@@ -143,14 +143,14 @@ def test_the_record_names_the_results_also_if_it_is_not_known_what_became_of_the
 )
 def test_an_erasure_that_was_cut_off_does_not_say_that_nothing_is_erased(made: StackWithStore, cut: Mock) -> None:
     with pytest.raises(PneumoError, match=r"; which of the results are erased is not known$") as caught:
-        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=cut)), [ONE], "")
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=cut)), [ONE], "", "tests")
     assert caught.value.hint.endswith("; then erase them again: what is erased stays erased")
 
 
 def test_where_nothing_was_ever_stored_nothing_is_said_to_be_erased(made: StackWithStore) -> None:
     nothing = Mock(return_value=(transfer.NOTHING, ""))
     with pytest.raises(transfer.NothingStored):
-        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=nothing)), [ONE], "")
+        erasure.erase(cast(ResultStore, SimpleNamespace(host="app-0", run=nothing)), [ONE], "", "tests")
 
 
 def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
@@ -167,7 +167,7 @@ def test_nothing_is_erased_without_a_yes_or_with_a_wrong_id(
 def test_a_store_that_cannot_be_used_is_an_error_without_a_half(made: StackWithStore) -> None:
     made.reached.environment.write_text("REDIS_PORT=1\n")
     with pytest.raises(Exception, match="cannot be used: erasing failed: "):
-        erasure.erase(made.reached, [ONE], "")
+        erasure.erase(made.reached, [ONE], "", "tests")
 
 
 def test_an_export_made_later_lacks_what_was_erased_and_an_earlier_one_says_what_it_brings_back(

@@ -144,7 +144,8 @@ def test_a_killed_command_is_listed_as_started(demo_stack: Stack, capsys: pytest
 
 
 def test_verify_names_the_line(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    assert answer(capsys, "--verify") == (0, {"stack": "t", "entries": 0, "faults": [], "head": "", "unfinished": []})
+    nothing = {"stack": "t", "entries": 0, "faults": [], "head": "", "unfinished": [], "trail": None}
+    assert answer(capsys, "--verify") == (0, nothing)
     for _ in range(2):
         with audit.recorded(demo_stack, "up", {}) as act:
             act.begin()

@@ -49,7 +49,7 @@ def put(store: Store, *records: Record) -> None:
 def opinions(store: Store, number: int) -> tuple[list[dict], int]:
     """The reviews of the record of that number as they were sent, and how many entries are damaged."""
     reviews, damaged = store.reviews.of(record(number).id)
-    return [{name: each[name] for name in each if name not in ("id", "withdrawn")} for each in reviews], damaged
+    return [{name: each[name] for name in each if name not in ("id", "who", "withdrawn")} for each in reviews], damaged
 
 
 def walk(store: ListedStore, order: str, chosen: str, limit: int) -> list[str]:

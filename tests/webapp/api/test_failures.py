@@ -53,10 +53,10 @@ def test_a_prediction_that_was_not_stored_is_not_returned(caller, clear_picture,
     services = caller.client.application.extensions["pneumo"]
     put = services.store.put
 
-    def first_only(record: Record, picture: bytes | None, listed: bool) -> Record:
+    def first_only(record: Record, picture: bytes | None, listed: bool, recorded: object) -> Record:
         if record.prediction["file"] == "b.png":
             services.store._redis = unreachable_redis()
-        return put(record, picture, listed)
+        return put(record, picture, listed, recorded)
 
     monkeypatch.setattr(services.store, "put", first_only)
     answer = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"))

@@ -24,7 +24,7 @@ from webapp.api.storage.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
 ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "withdrawals": 0}
-ALL |= {"damaged": 0, "expired": 0, "brought_back": []}
+ALL |= {"damaged": 0, "expired": 0, "trail": 0, "brought_back": []}
 OWN = Seal(bytes.fromhex(MAC_KEY))
 
 

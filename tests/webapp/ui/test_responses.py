@@ -28,7 +28,7 @@ PAGE = {
 }
 PLACE = {"number": 1, "total": 2, "first": "0" * 32, "previous": None, "next": "1" * 32}
 FEEDBACK = {"prediction": "0" * 32, "label": "unsure", "comment": "", "created": "2026-01-01T00:00:00.000000Z"}
-FEEDBACK |= {"id": "2" * 32, "withdrawn": None}
+FEEDBACK |= {"who": "alice", "id": "2" * 32, "withdrawn": None}
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -137,10 +137,22 @@ def test_invalid_feedback_is_rejected(change):
         responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0}, "0" * 32)
 
 
+def test_feedback_by_an_api_of_a_later_version_is_not_guessed_at():
+    for later in (
+        {"feedback": [FEEDBACK | {"retracted": True}], "damaged": 0},
+        {"feedback": [FEEDBACK], "damaged": 0, "hidden": 1},
+    ):
+        with pytest.raises(responses.LaterVersion):
+            responses.feedback(later, "0" * 32)
+
+
 def test_feedback_by_an_api_of_an_earlier_version_is_read_and_has_no_id():
-    earlier = {name: value for name, value in FEEDBACK.items() if name not in ("id", "withdrawn")}
+    earlier = {name: value for name, value in FEEDBACK.items() if name not in ("who", "id", "withdrawn")}
     answer = responses.feedback({"feedback": [earlier], "damaged": 0}, "0" * 32)
-    assert answer["feedback"] == [earlier | {"id": "", "withdrawn": None}]
+    assert answer["feedback"] == [earlier | {"who": None, "id": "", "withdrawn": None}]
+    nameless = {name: value for name, value in FEEDBACK.items() if name != "who"}
+    answer = responses.feedback({"feedback": [nameless], "damaged": 0}, "0" * 32)
+    assert answer["feedback"] == [nameless | {"who": None}]
     for broken in ([], {"feedback": None, "damaged": 0}, {"feedback": []}, {"feedback": [], "damaged": -1}):
         with pytest.raises(Invalid):
             responses.feedback(broken, "0" * 32)

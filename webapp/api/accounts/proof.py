@@ -113,6 +113,11 @@ class Accounts:
         """End all sessions of a user."""
         return self.users.update(user.name, lambda stored: replace(stored, epoch=stored.epoch + 1))
 
+    def named(self, name: str) -> str | None:
+        """The name, if it is that of a user."""
+        user = self.users.find(name) if _may_be_a_name(name) else None
+        return None if user is None else user.name
+
     def _proven(self, name: str, password: str, code: str, address: str) -> User:
         self.attempts.count(name, address)
         user = self.users.find(name) if _may_be_a_name(name) else None

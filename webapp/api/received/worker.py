@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from functools import partial
 
 from werkzeug.datastructures import FileStorage
 
@@ -10,6 +11,7 @@ from webapp.api import intake
 from webapp.api.services import Services
 from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
 from webapp.api.storage.film_queue import Claim, FilmQueue
+from webapp.api.storage.trail import Act
 from webapp.concurrency import Busy
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Worker:
         file = FileStorage(stream=_QueuedFile(self._queue, claim))  # type: ignore[arg-type]
         deadline = time.monotonic() + self._lease_s / 2
         try:
-            intake.process_file(self._services, file, claim.file, deadline, listed=True)
+            intake.process_file(self._services, file, claim.file, deadline, partial(_upload, claim))
             self._queue.finish(claim)
         except (Busy, StoreUnavailable):
             self._queue.release(claim, self._lease_s, _PAUSE_SECONDS)
@@ -99,3 +101,8 @@ class Worker:
         log.error("a received film has no result: %s", code)
         self._queue.fail(claim, code, reason)
         self._services.metrics.file_finished("error", self._services.scorer.version)
+
+
+def _upload(claim: Claim, identifier: str) -> Act:
+    """Its entry in the trail. Nobody makes a request now: who sent it has had its answer."""
+    return Act("upload", "received", "stack", "none", claim.id, identifier, detail="DICOM")

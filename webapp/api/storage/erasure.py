@@ -5,6 +5,7 @@ The ids of erased results are kept, and nothing else of them: an import can then
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import redis
@@ -13,6 +14,7 @@ from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, announce_removal
 from webapp.api.storage.errors import Damaged, Missing, StoreFull, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
+from webapp.api.storage.recording import Recording
 from webapp.api.storage.records import Record
 from webapp.api.storage.result_parts import (
     FIRST,
@@ -27,25 +29,26 @@ from webapp.api.storage.result_parts import (
     search,
 )
 from webapp.api.storage.retention import Retention
+from webapp.api.storage.trail import Act, Trail
 from webapp.api.storage.transactions import transact
 
 Outcome = Literal["erased", "before", "unknown"]  # before: it was erased earlier
+OpenRecord = Callable[[str, bytes | None], Record]
 Result = TypeVar("Result")
 
 
 class Eraser:
     """Erases results. Every method may raise StoreUnavailable."""
 
-    def __init__(
-        self, client: redis.Redis, open_record: Callable[[str, bytes | None], Record], retention: Retention
-    ) -> None:
+    def __init__(self, client: redis.Redis, open_record: OpenRecord, retention: Retention, trail: Trail) -> None:
         """`open_record`: the record in sealed bytes; raises Missing or Damaged."""
         self._redis = client
         self._open = open_record
         self._retention = retention
+        self._trail = trail
 
-    def erase(self, identifier: str) -> Outcome:
-        """Erase one result, damaged or not, and note its id."""
+    def erase(self, identifier: str, act: Act | None = None) -> Outcome:
+        """Erase one result, damaged or not, and note its id. `act`: for the trail."""
 
         def queue(pipe: redis.client.Pipeline, begin: Callable[[], object] | None) -> Outcome:
             sealed = pipe.get(key_of("record", identifier))
@@ -58,25 +61,31 @@ class Eraser:
             queue_erasure(pipe, identifier, entries, announced=begin is not None)
             return "erased"
 
-        outcome = self._change(identifier, queue)
+        outcome = self._change(identifier, queue, act)
         if outcome == "erased" and not self.was_erased(identifier):  # there was no memory for it
             with suppress(StoreFull):
                 self.note([identifier])
         return outcome
 
     def _change(
-        self, identifier: str, queue: Callable[[redis.client.Pipeline, Callable[[], object] | None], Result]
+        self,
+        identifier: str,
+        queue: Callable[[redis.client.Pipeline, Callable[[], object] | None], Result],
+        act: Act | None = None,
     ) -> Result:
         """Change a result in a transaction, which `queue` begins with the function that it is given.
 
         A Redis without any free memory queues no command, but it does erase: then there is no such function, and each
-        command is executed at once.
+        command is executed at once. The act is recorded afterwards, in the memory that this has freed.
         """
         keys = (key_of("record", identifier),)
         try:
-            return transact(self._redis, keys, lambda pipe: queue(pipe, pipe.multi))
+            return transact(self._redis, keys, lambda pipe: queue(pipe, pipe.multi), Recording.of(self._trail, act))
         except StoreFull:
-            return transact(self._redis, keys, lambda pipe: queue(pipe, None))
+            result = transact(self._redis, keys, lambda pipe: queue(pipe, None))
+        if act is not None:
+            self._trail.append_or_owe(act if result == "erased" else replace(act, outcome="unchanged"))
+        return result
 
     def _entries(self, pipe: redis.client.Pipeline, identifier: str, sealed: bytes | None) -> Entries:
         """The index entries of a result; they are searched for if one is not there, or the record cannot be read."""

@@ -16,6 +16,14 @@ class StoreFull(StoreUnavailable):
     """Redis has no memory left for another result; what is stored can be read and erased."""
 
 
+class TrailUnavailable(StoreUnavailable):
+    """The trail of clinical acts can neither be read nor written, although Redis answers."""
+
+
+class NoTrail(TrailUnavailable):
+    """Redis does not let its user use the trail, as in a stack of an earlier version."""
+
+
 class Unlistable(StoreUnavailable):
     """What is stored cannot be listed, although Redis answers; the message is the kind of the error."""
 
@@ -49,6 +57,10 @@ class NotRead(Exception):
         self.results = results
 
 
+class NotAuthor(Exception):
+    """A review may only be withdrawn by whoever made it, or by an admin."""
+
+
 class FeedbackFull(Exception):
     """A prediction has the maximum number of feedback entries."""
 
@@ -78,3 +90,17 @@ def redis_errors() -> Iterator[None]:
         raise StoreFull("the store is full") from error
     except redis.RedisError as error:
         raise StoreUnavailable(reason(error)) from error
+
+
+@contextmanager
+def trail_errors() -> Iterator[None]:
+    """Translate the errors of Redis where the trail is read or written."""
+    with redis_errors():
+        try:
+            yield
+        except redis.OutOfMemoryError:
+            raise
+        except redis.exceptions.NoPermissionError as error:
+            raise NoTrail(reason(error)) from error
+        except redis.ResponseError as error:
+            raise TrailUnavailable(reason(error)) from error

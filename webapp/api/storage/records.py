@@ -93,11 +93,15 @@ def require_valid(record: Record) -> None:
 def review_entry_of(stored: Any) -> ReviewEntry:
     """The review, or the withdrawal of one, in what was stored; raises Invalid if its label or its time is none."""
     match stored:
-        case {"label": label} if label in LABELS and isinstance(stored.get("created", ""), str):
+        case {"label": label} if label in LABELS and isinstance(stored.get("created", ""), str) and _ordered(stored):
             return stored
-        case {"withdraws": str(), "created": str()}:
+        case {"withdraws": str(), "created": str()} if _ordered(stored):
             return stored
     raise Invalid("the stored review is none")
+
+
+def _ordered(stored: dict[str, Any]) -> bool:
+    return type(stored.get("number", 1)) is int and isinstance(stored.get("who"), str | None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import hmac
 import json
 from collections.abc import Sequence
 
-_DIGITS = 64  # hexadecimal digits of HMAC-SHA256
+DIGITS = 64  # hexadecimal digits of HMAC-SHA256
 
 
 class SealBroken(Exception):
@@ -37,7 +37,7 @@ class Seal:
     def open(self, key_name: str, sealed: bytes) -> bytes:
         """The content; raises SealBroken before any of it is parsed."""
         self.sealed_with(key_name, sealed)
-        return sealed[_DIGITS:]
+        return sealed[DIGITS:]
 
     @property
     def oldest(self) -> str:
@@ -46,7 +46,7 @@ class Seal:
 
     def sealed_with(self, key_name: str, sealed: bytes) -> str:
         """The id of the key that sealed it; raises SealBroken."""
-        mac, content = sealed[:_DIGITS], sealed[_DIGITS:]
+        mac, content = sealed[:DIGITS], sealed[DIGITS:]
         for key in self._keys:
             if hmac.compare_digest(mac, _mac(key, key_name, content)):
                 return key_id(key)

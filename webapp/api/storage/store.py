@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Literal, Self
@@ -27,11 +27,13 @@ from webapp.api.storage.errors import (
 )
 from webapp.api.storage.film_queue import FilmQueue
 from webapp.api.storage.keys import key_of
+from webapp.api.storage.recording import Recording
 from webapp.api.storage.records import Record, record_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
 from webapp.api.storage.retention import Clock, Retention
 from webapp.api.storage.reviews import Reviews
 from webapp.api.storage.seal import Seal, SealBroken, serialize
+from webapp.api.storage.trail import Act, Trail
 from webapp.api.storage.transactions import read_together, transact
 from webapp.api.storage.usage import Usage
 
@@ -49,16 +51,17 @@ class Store:
         self._redis = client
         self._seal = seal
         self._retention = retention
+        self.trail = Trail(client, seal)
 
     @property
     def eraser(self) -> Eraser:
         """What erases results of this store."""
-        return Eraser(self._redis, self.open_record, self._retention)
+        return Eraser(self._redis, self.open_record, self._retention, self.trail)
 
     @property
     def reviews(self) -> Reviews:
         """The reviews of this store's results."""
-        return Reviews(self._redis, self._seal, self._current)
+        return Reviews(self._redis, self._seal, self._current, self.trail)
 
     @property
     def queue(self) -> FilmQueue:
@@ -71,10 +74,18 @@ class Store:
         client = connect(settings)
         return cls(client, Seal(settings.mac_key, settings.mac_keys_previous), Retention(settings.retention_days))
 
-    def put(self, record: Record, picture: bytes | None, listed: bool = True, film: bytes | None = None) -> Record:
+    def put(
+        self,
+        record: Record,
+        picture: bytes | None,
+        listed: bool = True,
+        film: bytes | None = None,
+        recorded: Callable[[str], Act] | None = None,
+    ) -> Record:
         """Store a record with its pictures and index entries in one transaction; return the record stored first.
 
         A record that is not `listed` is in no index and expires after PROBE_SECONDS. Raises ClockWrong.
+        recorded: the act for the trail, by the id of the record.
         """
         expiry, key = None if listed else PROBE_SECONDS, key_of("record", record.id)
         sealed = self._seal.close(key, serialize(asdict(record)))
@@ -99,7 +110,7 @@ class Store:
                 announce(pipe, record.id)
             return record
 
-        return transact(self._redis, (key,), queue)
+        return transact(self._redis, (key,), queue, Recording.of(self.trail, recorded and recorded(record.id)))
 
     def gives_way(self, stored: Record) -> bool:
         """Whether a stored record has expired, so that a new one takes its place; raises ClockWrong if it may not."""
@@ -176,6 +187,7 @@ class Store:
         with redis_errors():
             self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
             try_to_announce(self._redis)  # as an upload does
+        self.trail.require_right()
 
     def usage(self) -> Usage:
         """How full the store is."""

@@ -175,3 +175,12 @@ def test_purge_exports_nothing() -> None:
         "End every process and prove it",
         "Remove the stack's directory",
     ]
+
+
+def test_a_redis_before_7_gets_rights_that_do_not_differ_by_key() -> None:
+    def rights(desired: LocalDesiredState) -> str:
+        return str(files(desired)["/s/redis/users.acl"].content)
+
+    older = rights(replace(DESIRED, rights_by_key=False))
+    assert "(" not in older and "~pneumo:* " in older and "+hsetnx" in older
+    assert "(~pneumo:trail* +hsetnx" in rights(DESIRED) and "~pneumo:1:* " in rights(DESIRED)

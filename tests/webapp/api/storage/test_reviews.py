@@ -9,6 +9,7 @@ from tests.webapp.servers import RedisServer
 from webapp.api.storage.errors import FeedbackFull, Missing
 from webapp.api.storage.listing import Filters
 from webapp.api.storage.lists import ListedStore
+from webapp.api.storage.seal import serialize
 from webapp.documents import StoredReview
 
 ID = record(1).id
@@ -113,3 +114,33 @@ def test_reviews_and_withdrawals_are_erased_with_the_result(store, redis_server)
     assert not redis_server.client().exists(f"pneumo:1:feedback:{ID}")
     with pytest.raises(Missing):
         store.reviews.of(ID)
+
+
+def test_a_review_counts_although_the_clock_was_set_back_before_it(store):
+    store.reviews.add(ID, review("pneumonia", 30))
+    later = store.reviews.add(ID, review("no pneumonia", 1))
+    assert listed(store, "disagreement") == (1, "no pneumonia")
+    assert store.reviews.of(ID)[0][-1] == later
+    store.reviews.withdraw(ID, later["id"], "2026-01-01T00:00:00.000000Z")
+    assert listed(store) == (1, "pneumonia")
+
+
+def stored(store: ListedStore, server: RedisServer, *entries: dict) -> list[str]:
+    """The comments of a result's reviews in their order, with these entries in this order of the store's list."""
+    key = f"pneumo:1:feedback:{ID}"
+    server.client().delete(key)
+    for entry in entries:
+        server.client().rpush(key, store._seal.close(key, serialize(entry)))
+    return [each["comment"] for each in store.reviews.of(ID)[0]]
+
+
+def test_reviews_of_earlier_versions_keep_the_order_of_their_times(store, redis_server):
+    old = [review("unsure", second, f"old {second}") for second in (5, 9, 2)]  # the last one was imported
+    assert stored(store, redis_server, *old) == ["old 2", "old 5", "old 9"]
+    new = [{**review("unsure", 1, "new 1"), "number": 4}, {**review("unsure", 0, "new 0"), "number": 5}]
+    assert stored(store, redis_server, *old, *new) == ["old 2", "old 5", "old 9", "new 1", "new 0"]
+    rolled_back = review("unsure", 7, "after a rollback")
+    assert stored(store, redis_server, *old, *new, rolled_back)[-2:] == ["new 0", "after a rollback"]
+    imported = review("unsure", 0, "imported")
+    assert stored(store, redis_server, *old, *new, imported)[0] == "imported"
+    assert store.reviews.add(ID, review("unsure", 0, "last"))["comment"] == store.reviews.of(ID)[0][-1]["comment"]
