@@ -115,7 +115,7 @@ def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified:
     if verified.picture is not None:
         picture = picture_name(item.id)
         archive.write(picture, io.BytesIO(verified.picture))
-    lists[RESULTS].write(_line({**verified.record.prediction, "image": picture}))
+    lists[RESULTS].write(_line({**verified.record.prediction, "image": picture, "source": verified.record.source}))
     intact = [sealed for number, sealed in enumerate(item.feedback) if f"review-{number}" not in verified.damaged]
     feedback = [sealed.decode("ascii") for sealed in intact]
     lists[SEALED].write(_line({"id": item.id, "record": item.record.decode("ascii"), "feedback": feedback}))
