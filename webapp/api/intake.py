@@ -103,6 +103,7 @@ def _process_file(
             content = file.stream.read()
             scored = services.scorer.score(content, name)
             digest = hashlib.sha256(content).hexdigest()
+            del content  # it may be large, and others wait for memory
     preview = scored.preview
     with metrics.stage("store"):
         study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)
