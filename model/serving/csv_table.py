@@ -27,6 +27,7 @@ COLUMNS = (
 )
 BOM = "\ufeff"  # begins a file for people: without it Excel does not read UTF-8 as such; not a stream for programs
 REVIEW_COLUMNS = ("review", "review_contradicts_model", "review_error")  # of a stored result
+SOURCE_COLUMNS = ("folder", "study")  # of a stored result
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones for the others
 # Where the cell of a spreadsheet begins that separates by semicolons or tabs: it knows no quotes within a cell.
 _INNER_FORMULA = re.compile(r'([;|\t\r\n][\s"]*)(?=[=+\-@＝＋－＠])')  # noqa: RUF001

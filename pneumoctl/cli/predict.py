@@ -9,13 +9,13 @@ from typing import Annotated, NamedTuple, cast
 
 import typer
 
-from model.serving.prediction import Choices, OutsideUse, Scoring
+from model.serving.prediction import Choices, OutsideUse, Prediction, Scoring
 from pneumoctl.cli.invocation import invocation, output_options, teardown_named
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files, report, score, structured_report, worker_pool
 from pneumoctl.scoring.api_client import ApiClient
-from pneumoctl.scoring.resume_file import ResumeFile, Scorer
+from pneumoctl.scoring.resume_file import ResumeFile
 from pneumoctl.scoring.score import FileResult, Model
 from pneumoctl.scoring.worker_pool import WorkerPool
 from pneumoctl.stack import settings
@@ -93,7 +93,11 @@ def predict(
     with ExitStack() as cleanup:
         if remote:
             jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES)
-            scorer, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
+            api, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
+
+            def scorer(content: bytes, file: str) -> Prediction:
+                return api.score(content, file, find_files.sent_path(file, paths))
+
             record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
             stream = score.score_all(inputs.files, record.scorer(scorer) if record else scorer, jobs)
         else:
@@ -159,12 +163,12 @@ def _scored_here(
 
 
 @contextmanager
-def _remote(stack: str | None, config: Path | None, jobs: int, resumed: bool) -> Iterator[tuple[Scorer, Scoring]]:
-    """A scorer that uses the stack's API, and what it depends on, which only a `resumed` run needs."""
+def _remote(stack: str | None, config: Path | None, jobs: int, resumed: bool) -> Iterator[tuple[ApiClient, Scoring]]:
+    """The stack's API, and what its predictions depend on, which only a `resumed` run needs."""
     called = invocation({"stack": stack}, config)
     with teardown_named(called), target(*called).api() as endpoint:
         api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
-        yield api.score, api.scoring() if resumed else Scoring("")
+        yield api, api.scoring() if resumed else Scoring("")
 
 
 def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Iterator[FileResult]:

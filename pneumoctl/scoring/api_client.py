@@ -54,9 +54,12 @@ class ApiClient:
         """The client of an endpoint."""
         return cls(endpoint.url, endpoint.token, socket=endpoint.socket)
 
-    def score(self, content: bytes, file: str) -> Prediction:
-        """The prediction document of one picture; of the path only the file name is sent."""
-        name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
+    def score(self, content: bytes, file: str, path: str | None = None) -> Prediction:
+        """The prediction document of one picture. Its `path` is sent, of which the stack shows the folder, too.
+
+        Without one, only the file name is sent.
+        """
+        name = (path or PurePath(file).name).encode("utf-8", "replace").decode() or "picture"
         status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
         if status != 201:
             raise Refused(status, body)

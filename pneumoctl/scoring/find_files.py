@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,30 @@ def find(paths: Iterable[str]) -> FileList:
         files.update(dict.fromkeys(pictures))
         skipped.update({name: why for name, why in matches.items() if why})
     return FileList(list(files), {name: skipped[name] for name in sorted(skipped.keys() - files.keys())}, unlisted)
+
+
+def sent_path(file: str, arguments: Iterable[str]) -> str:
+    """The path of a found file that may leave this machine: what is above a named folder, or an absolute path, may not.
+
+    Of /srv/films/ward/p1/a.png it is ward/p1/a.png if the folder /srv/films/ward was named, and a.png if the file was.
+    """
+    path = Path(os.path.normpath(file))
+    for argument in arguments:
+        base = _base(argument)
+        if base is not None and path.is_relative_to(base):
+            return path.relative_to(base.parent).as_posix()
+    return path.name if path.is_absolute() or path.parts[:1] == (os.pardir,) else path.as_posix()
+
+
+def _base(argument: str) -> Path | None:
+    """The folder that an argument names, or that its glob starts in; None if it names a file."""
+    if S_ISDIR(_mode(argument) or 0):
+        return Path(os.path.normpath(argument))
+    if not glob.has_magic(argument):
+        return None
+    parts = Path(argument).parts
+    before = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return Path(os.path.normpath(Path(*before)))
 
 
 def _announce_pipe(path: str) -> None:

@@ -74,7 +74,7 @@ def write(api: ApiClient, out: IO[str], chosen: Mapping[str, str] = EVERYTHING) 
 
     Raises PneumoError; what was written is then incomplete.
     """
-    out.write(csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS))
+    out.write(csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS + csv_table.SOURCE_COLUMNS))
     counts = Counter(results=0, reviewed=0, damaged=0)
     for page in _pages(api, chosen):
         try:
@@ -107,13 +107,16 @@ def _write_page(page: Mapping[str, Any], out: IO[str], counts: Counter[str]) -> 
     for value, entry in zip(page["predictions"], known["entries"], strict=True):
         document = checked_prediction(current(value))
         fault = _REVIEW_DAMAGED if entry["review_damaged"] else None
+        source = [entry.get(name) for name in csv_table.SOURCE_COLUMNS]
         review = csv_table.review_cells(entry["review"], entry["disagrees"], fault)
-        out.write(csv_table.line(csv_table.cells(document["file"], document) + review))
+        out.write(csv_table.line(csv_table.cells(document["file"], document) + review + source))
         counts.update(results=1, reviewed=entry["review"] is not None and not fault, damaged=fault is not None)
     for each in known["damaged"]:
         out.write(
             csv_table.line(
-                csv_table.damaged_cells(each["id"], each["error"]["detail"]) + csv_table.review_cells(None, False)
+                csv_table.damaged_cells(each["id"], each["error"]["detail"])
+                + csv_table.review_cells(None, False)
+                + [None, None]
             )
         )
         counts.update(damaged=1)

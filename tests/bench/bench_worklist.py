@@ -6,6 +6,8 @@ the first reading of all results by a fresh worker, uploads meanwhile, and the m
 """
 
 import argparse
+import base64
+import hashlib
 import json
 import random
 import statistics
@@ -33,6 +35,13 @@ LIMIT_MS = 100.0  # of the p99 of each list
 LIST = "/v1/predictions"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def study(number: int) -> str:
+    """A pseudonym of a study."""
+    return base64.b32encode(hashlib.sha256(str(number).encode()).digest()).decode("ascii")[:12]
+
+
 QUERIES = {
     "newest first": {},
     "most suspicious first": {"order": "probability"},
@@ -45,6 +54,7 @@ QUERIES = {
     "unread, most suspicious first": {"review": "unread", "order": "probability"},
     "reviewed": {"review": "reviewed"},
     "disagreement": {"review": "disagreement"},
+    "study": {"study": study(777)},
     "search, two words in each name": {"q": "ward png"},
     "search, another word each time": {"q": "ward-{}"},
     "all at once": {
@@ -80,7 +90,9 @@ def fill(server: RedisServer, results: int) -> list[str]:
                 made = document(number, dice)
                 key = key_of("record", made["id"])
                 image = {"sha256": "0" * 64, "width": 900, "height": 1024} if made["finding"] else None
-                pipe.set(key, seal.close(key, serialize({"prediction": made, "image": image})))
+                source = {"folder": f"ward {number % 40}/p{number // 3}", "study": study(number // 3)}
+                source["sha256"] = hashlib.sha256(str(number).encode()).hexdigest()
+                pipe.set(key, seal.close(key, serialize({"prediction": made, "image": image, "source": source})))
                 for order, list_filter, member in listing.memberships(made):
                     pipe.zadd(index_of(order, list_filter), {member: 0})
                 if dice.random() < 1 / 3:
@@ -180,6 +192,8 @@ def measure(
     for _ in range(20):
         deep["cursor"] = client.good(LIST, deep)[1]["next"] or deep["cursor"]
     timed("page 21 of unread, most suspicious first", LIST, deep)
+    timed("whether something has changed", "/v1/changes", {})
+    timed("folder, study and the same bytes", f"{LIST}/{dice.choice(identifiers)}/source", {})
     timed("place of a result", f"{LIST}/{dice.choice(identifiers)}/place", {"order": "probability", "q": "ward"})
     return rows
 

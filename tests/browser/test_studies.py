@@ -75,6 +75,11 @@ def test_the_pages_fit_and_rows_stay_dense(stack: Stack, browser: Browser, ward:
         shoot(page, f"study-{name}-{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CONTRAST) == []
+        if name == "film":
+            page.get_by_role("link", name="Erase this study").click()
+            shoot(page, f"study-erase-{width}-{scheme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(CONTRAST) == []
         if name == "list" and width == 1400:
             heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
             assert max(heights) <= 46

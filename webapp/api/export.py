@@ -144,7 +144,7 @@ def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified:
         archive.write(picture, io.BytesIO(verified.picture))
     if verified.film is not None:
         archive.write(film_name(item.id), io.BytesIO(verified.film))
-    lists[RESULTS].write(_line({**verified.record.prediction, "image": picture}))
+    lists[RESULTS].write(_line({**verified.record.prediction, "image": picture, "source": verified.record.source}))
     intact = [sealed for number, sealed in enumerate(item.feedback) if f"review-{number}" not in verified.damaged]
     feedback = [sealed.decode("ascii") for sealed in intact]
     lists[SEALED].write(_line({"id": item.id, "record": item.record.decode("ascii"), "feedback": feedback}))

@@ -111,6 +111,7 @@ def process_file(
             content = file.stream.read()
             scored = services.scorer.score(content, name, services.settings.film_bytes)
             digest = hashlib.sha256(content).hexdigest()
+            del content  # it may be large, and others wait for memory
     preview, film = scored.preview, scored.film
     with metrics.stage("store"):
         study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)

@@ -21,7 +21,7 @@ files = Blueprint("downloads", __name__)
 MOST = 10_000  # results of one file
 _SECONDS = 120.0  # for one file
 _ROWS = 100  # of one request to the API
-_HEAD = csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS)
+_HEAD = csv_table.BOM + csv_table.line(csv_table.COLUMNS + csv_table.REVIEW_COLUMNS + csv_table.SOURCE_COLUMNS)
 _REVIEW_DAMAGED = "a review is damaged: which review counts is not known"
 
 
@@ -55,6 +55,7 @@ def result(identifier: str) -> Response:
     api = backend().api
     with api.together():
         document, found = api.show(identifier, g.request_id), api.feedback(identifier, g.request_id)
+        origin = _origin(api, identifier)
     reviews = beside.Reviews(found["feedback"], found["damaged"])
     counting = reviews.counting
     review = csv_table.review_cells(
@@ -62,8 +63,19 @@ def result(identifier: str) -> Response:
         reviews.contradicts(document),
         _REVIEW_DAMAGED if reviews.damaged else None,
     )
-    row = csv_table.line(csv_table.cells(document["file"], document) + review)
+    row = csv_table.line(csv_table.cells(document["file"], document) + review + origin)
     return _file(iter((_HEAD, row)), f"pneumoctl-{identifier}.csv")
+
+
+def _origin(api: ApiClient, identifier: str) -> list[object]:
+    """The folder and the study of a result; an API of an earlier version has no such route."""
+    try:
+        source = api.source(identifier, g.request_id)
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return ["", None]
+    return [source["folder"], source["study"]]
 
 
 def _require_few(total: int) -> None:
@@ -101,15 +113,18 @@ def _lines(
                 page = api.page(query.fields, page.next, _ROWS, request_id)
     except ApiError as error:
         reason = f"THIS FILE IS INCOMPLETE. {error.title}. {error.detail}"
-        yield csv_table.line(csv_table.cells(None, None, reason) + csv_table.review_cells(None, False))
+        yield csv_table.line(csv_table.cells(None, None, reason) + csv_table.review_cells(None, False) + [None, None])
         raise Incomplete from error
 
 
 def _page_lines(page: ResultPage) -> Iterator[str]:
     for document, entry in zip(page.predictions, page.entries, strict=True):
-        yield csv_table.line(csv_table.cells(document["file"], document) + _review(entry))
+        origin = ["", None] if entry is None else [entry["folder"], entry["study"]]
+        yield csv_table.line(csv_table.cells(document["file"], document) + _review(entry) + origin)
     for each in page.damaged:
-        yield csv_table.line(csv_table.damaged_cells(each.name, each.detail) + csv_table.review_cells(None, False))
+        yield csv_table.line(
+            csv_table.damaged_cells(each.name, each.detail) + csv_table.review_cells(None, False) + [None, None]
+        )
 
 
 def _review(entry: Entry | None) -> list[object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from model import phantom
 from pneumoctl.cli.main import run
@@ -92,3 +93,21 @@ def test_resumed_run_takes_only_what_the_stacks_own_model_scored(
     record.write_text(line.replace(first["model"]["version"], "of-a-year-ago"))
     assert run(words) == Exit.DONE
     assert answer(capsys)["predictions"][0]["model"] == first["model"] and len(record.read_text().splitlines()) == 2
+
+
+def test_the_stack_is_told_the_folder_below_what_was_named_and_nothing_above(
+    api: Gunicorn, ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(api.url, TOKEN))
+    film = ward / "ward" / "bed 1" / "IM000001.png"
+    film.parent.mkdir(parents=True)
+    film.write_bytes(phantom.png(103, 256, opacity=True))
+    assert run(["predict", "--remote", str(ward / "ward"), "--json"]) == Exit.DONE
+    (prediction,) = answer(capsys)["predictions"]
+    assert prediction["file"] == str(film)
+    path = f"/v1/predictions/{prediction['id']}"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    stored, source = (
+        urllib3.request("GET", f"{api.url}{path}{part}", headers=headers).json() for part in ("", "/source")
+    )
+    assert (stored["file"], source["folder"]) == ("IM000001.png", "ward/bed 1")

@@ -12,7 +12,7 @@ import pytest
 
 from model.serving.prediction import Prediction
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring.find_files import find
+from pneumoctl.scoring.find_files import find, sent_path
 from pneumoctl.scoring.score import score_file
 from tests.predictions import FINDING
 
@@ -201,3 +201,30 @@ def test_a_glob_over_loops_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(".")
     (tmp_path / "sub" / "up").symlink_to("..")
     assert find([f"{tmp_path}/**/*.png"]).files == [str(tmp_path / "sub" / "a.png")]
+
+
+@pytest.mark.parametrize(
+    ("argument", "file", "expected"),
+    [
+        ("ward", "ward/p1/a.png", "ward/p1/a.png"),
+        ("./ward/", "ward/p1/a.png", "ward/p1/a.png"),
+        ("{here}/ward", "{here}/ward/p1/a.png", "ward/p1/a.png"),
+        (".", "ward/p1/a.png", "ward/p1/a.png"),
+        ("../{name}/ward", "../{name}/ward/p1/a.png", "ward/p1/a.png"),
+        ("{here}", "{here}/ward/p1/a.png", "{name}/ward/p1/a.png"),
+        ("ward/*/a.png", "ward/p1/a.png", "ward/p1/a.png"),
+        ("{here}/ward/*", "{here}/ward/p1/a.png", "ward/p1/a.png"),
+        ("ward/p1/a.png", "ward/p1/a.png", "ward/p1/a.png"),
+        ("{here}/ward/p1/a.png", "{here}/ward/p1/a.png", "a.png"),
+        ("../{name}/ward/p1/a.png", "../{name}/ward/p1/a.png", "a.png"),
+        ("-", "-", "-"),
+    ],
+)
+def test_nothing_above_what_was_named_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, file: str, expected: str
+) -> None:
+    (tmp_path / "ward" / "p1").mkdir(parents=True)
+    (tmp_path / "ward" / "p1" / "a.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    argument, file, expected = (each.format(here=tmp_path, name=tmp_path.name) for each in (argument, file, expected))
+    assert sent_path(file, [argument]) == expected

@@ -37,7 +37,8 @@ def server() -> Iterator[Server]:
 
 def test_every_page_is_written_to_a_private_file(server: Server, tmp_path: Path) -> None:
     formula = {**FINDING, "file": "=1+1.png"}
-    server.say(200, page((formula, AGAINST), (REFUSAL, UNREAD), next="a+b"))
+    origin = {"folder": "ward 3", "study": "ABCDEFGHIJKL"}
+    server.say(200, page((formula, {**AGAINST, **origin}), (REFUSAL, UNREAD), next="a+b"))
     server.say(200, page((FINDING, HURT), damaged=[DAMAGED]))
     target = tmp_path / "results.csv"
     counts = stored_results.save(ApiClient(server.url, "t"), target)
@@ -52,6 +53,7 @@ def test_every_page_is_written_to_a_private_file(server: Server, tmp_path: Path)
         first, refused, hurt, damaged = csv.DictReader(file)
     assert (first["file"], first["finding"], first["review"]) == ("'=1+1.png", "pneumonia", "no pneumonia")
     assert first["review_contradicts_model"] == "yes"
+    assert (first["folder"], first["study"], refused["folder"]) == ("ward 3", "ABCDEFGHIJKL", "")
     assert (refused["finding"], refused["probability"], refused["review"]) == ("", "", "")
     assert hurt["review"] == "" and hurt["review_error"]
     assert {name: value for name, value in damaged.items() if value} == {

@@ -83,7 +83,8 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
     written = {line["id"]: line for line in lines(tmp_path / "out/results.jsonl")}
     for document in documents:
         line = written[document["id"]]
-        image = line.pop("image")
+        image, source = line.pop("image"), line.pop("source")
+        assert (source["folder"], source["study"], len(source["sha256"])) == ("", None, 64)
         assert line == document
         assert [each["code"] for each in line["cautions"]] == ([] if document["refusal"] else ["training_ages_unknown"])
         assert (image is None) == (document["refusal"] is not None)

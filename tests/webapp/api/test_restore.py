@@ -370,3 +370,16 @@ def test_an_import_into_a_stack_of_an_earlier_version_announces_nothing(store, o
     assert not own_redis.client().exists(CHANGES)
     with pytest.raises(StoreUnavailable):  # but an API that would be silent about its uploads is not ready
         earlier.probe()
+
+
+def test_folder_and_study_come_with_an_import(store, redis_server):
+    source = {"folder": "ward 3/p1", "study": "ABCDEFGHIJKL", "sha256": "0" * 64}
+    film = replace(record(1), source=source)
+    put(store, film, record(2))
+    packed = archive(store)
+    redis_server.client().flushall()
+    assert restore(store, OWN, packed) == ALL | {"added": 2}
+    assert (store.get(film.id), store.get(record(2).id)) == (film, record(2))
+    lists = ListedStore.open(settings(redis_server.port)).lists
+    assert lists.page("time", "all", None, 9, Filters(study="ABCDEFGHIJKL")).records == [film]
+    assert lists.of_content("0" * 64, 5) == [film]

@@ -4,12 +4,16 @@ import codecs
 import csv
 import io
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from tests.predictions import VALID
+from tests.webapp.dicom_films import dicom_film
 from tests.webapp.ui.pages import error_page, send, visible
 from webapp.ui import downloads
+from webapp.ui.client import ApiClient
+from webapp.ui.transport import ApiError
 
 FINDING = next(each for each in VALID.values() if each["finding"] == "pneumonia")
 ENTRY = {"picture": True, "review": "unsure", "review_damaged": False, "disagrees": False}
@@ -105,3 +109,16 @@ def test_only_a_few_downloads_run_at_the_same_time(page_of_fake_api, fake_api):
         each.close()
     fake_api.body = json.dumps(PAGE).encode()
     assert len(rows(page_of_fake_api.get("/predictions.csv"))) == 1
+
+
+def test_folder_and_study_are_downloaded(page):
+    answer = send(page, (dicom_film(), "=ward/IM1"), headers={"Accept": "application/json"}).get_json()
+    (film,), (source,) = answer["predictions"], answer["sources"]
+    for address in (f"/predictions/{film['id']}/result.csv", f"/predictions.csv?study={source['study']}"):
+        (row,) = rows(page.get(address))
+        assert (row["file"], row["folder"], row["study"]) == ("IM1", "'=ward", source["study"])
+
+
+def test_a_file_without_the_folder_that_could_not_be_read_is_not_made(page, ids, monkeypatch):
+    monkeypatch.setattr(ApiClient, "source", Mock(side_effect=ApiError(503, "Not now", "Later")))
+    error_page(page.get(f"/predictions/{ids['c.png']}/result.csv"), 503)

@@ -18,6 +18,7 @@ let failed = false; // the last search failed: an error stands in place of the l
 let position = box.dataset.position;
 let heard = new Date(); // when the list was last known to be up to date
 let failures = 0;
+let polling = false;
 let waiting = null; // a page of the list with rows that are not shown yet
 
 function address() {
@@ -96,7 +97,8 @@ function showNew() {
 }
 
 async function poll() {
-  if (document.visibilityState !== "visible" || searching || failed) { return; }
+  if (document.visibilityState !== "visible" || searching || failed || polling) { return; }
+  polling = true;
   const number = asked;
   try {
     const response = await fetch(box.dataset.changes, {
@@ -112,6 +114,8 @@ async function poll() {
     if (number === asked && ++failures > QUIET_FAILURES) {
       tell(`This list may be out of date: since ${heard.toLocaleTimeString()} the server has not answered. It is asked again.`);
     }
+  } finally {
+    polling = false;
   }
 }
 
