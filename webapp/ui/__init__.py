@@ -10,7 +10,7 @@ from model.serving import words
 from webapp import access_log, requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
-from webapp.ui import errors, guard
+from webapp.ui import errors, guard, themes
 from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
@@ -46,6 +46,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     guard.install(app)
     access_log.protect_server_log()
     errors.register(app)
+    themes.install(app)
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
