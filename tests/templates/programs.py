@@ -12,6 +12,11 @@ import pytest
 
 from tests import needs
 
+_PACKAGES = {  # from npm's registry
+    "observatory": "observatory/node_modules",
+    "axe": "pages/node_modules/axe-core/axe.min.js",
+    "lighthouse": "pages/node_modules/lighthouse/cli/index.js",
+}
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
@@ -30,9 +35,7 @@ def program(name: str) -> str:
 
 def checker(name: str) -> str:
     """A checking program in a separate environment below CHECKERS; the test is skipped without it."""
-    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": "observatory/node_modules"}.get(
-        name, f"bin/{name}"
-    )
+    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / _PACKAGES.get(name, f"bin/{name}")
     if not path.exists():
         pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
     return str(path)

@@ -10,7 +10,7 @@ from model.serving import words
 from webapp import access_log, requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
-from webapp.ui import errors, guard, session
+from webapp.ui import errors, guard, session, themes
 from webapp.ui.account_client import AccountClient
 from webapp.ui.account_views import account
 from webapp.ui.client import ApiClient
@@ -59,6 +59,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     session.install(app, settings.auth, AccountClient(api))
     access_log.protect_server_log()
     errors.register(app)
+    themes.install(app)
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
     app.register_blueprint(files)

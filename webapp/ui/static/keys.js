@@ -3,6 +3,7 @@
 const OFF = "pneumo-keys-off"; // in localStorage while the reader has turned the keys off
 const LABELS = { 1: "pneumonia", 2: "no pneumonia", 3: "unsure" };
 const TOOLS = { i: "invert", "+": "in", "=": "in", "-": "out", 0: "reset" };
+const SAVE_MS = 60 * 1000; // a request without an answer ends, too
 const ON_NO_TEXT = ["button", "checkbox", "radio", "range", "reset", "submit"]; // inputs in which letters are not typed
 
 const dialog = document.getElementById("keys");
@@ -84,7 +85,8 @@ async function post(form, label) {
   form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
   if (comment) { comment.readOnly = true; } // what is typed now would be lost, or taken for keys, when the form is replaced
   try {
-    const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } });
+    const [headers, signal] = [{ Accept: "text/html" }, AbortSignal.timeout(SAVE_MS)];
+    const response = await fetch(form.action, { method: "POST", body, headers, signal });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const reviews = page.getElementById("feedback");
     if (response.ok && response.redirected && reviews) {
