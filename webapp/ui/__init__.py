@@ -14,6 +14,7 @@ from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
+from webapp.ui.film_views import films
 from webapp.ui.find import finding
 from webapp.ui.metrics import Metrics
 from webapp.ui.review_views import reviews
@@ -49,6 +50,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
+    app.register_blueprint(films)
     app.register_blueprint(finding)
     return app
 
