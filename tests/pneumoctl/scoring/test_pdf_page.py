@@ -9,7 +9,8 @@ from PIL import Image
 
 from model import phantom
 from pneumoctl.scoring import pdf_page
-from pneumoctl.scoring.pdf_page import NO_RESULT, NOTICE, ReportedResult
+from pneumoctl.scoring.pdf_layout import NOTICE
+from pneumoctl.scoring.pdf_page import NO_RESULT, ReportedResult
 from tests.pneumoctl.scoring.pdf_texts import pages
 from tests.predictions import FINDING, NEGATIVE, REFUSAL, VALID
 
