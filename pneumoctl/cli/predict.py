@@ -13,7 +13,7 @@ from model.serving.prediction import Choices, OutsideUse, Prediction, Scoring
 from pneumoctl.cli.invocation import invocation, output_options, teardown_named
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import find_files, report, score, structured_report, worker_pool
+from pneumoctl.scoring import find_files, pdf_reports, report, score, structured_report, worker_pool
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.scoring.resume_file import ResumeFile
 from pneumoctl.scoring.score import FileResult, Model
@@ -41,6 +41,10 @@ _Sr = Annotated[
     typer.Option(
         "--sr", metavar="DIR", help="Write a DICOM structured report of each finding in DICOM files (extra: report)."
     ),
+]
+_Pdf = Annotated[
+    Path | None,
+    typer.Option("--pdf", metavar="DIR", help="Write a PDF report of each finding and refusal (extra: report)."),
 ]
 _Remote = Annotated[bool, typer.Option("--remote", help="Use the running stack instead of this machine.")]
 _Jobs = Annotated[
@@ -70,6 +74,7 @@ def predict(
     model: _Model = None,
     explain: _Explain = None,
     sr: _Sr = None,
+    pdf: _Pdf = None,
     remote: _Remote = False,
     jobs: _Jobs = None,
     resume: _Resume = None,
@@ -87,7 +92,7 @@ def predict(
     could not be written; 3 pneumonia found, with --fail-on-positive (takes precedence over 6); 1 every picture failed;
     2 usage error; 5 another pneumoctl uses the file of --resume.
     """
-    local = _Local(model, explain, operating_point, threshold, sr)
+    local = _Local(model, explain, operating_point, threshold, sr, pdf)
     _check_together(csv, remote, local)
     inputs = find_files.find(paths)
     with ExitStack() as cleanup:
@@ -102,7 +107,7 @@ def predict(
             stream = score.score_all(inputs.files, record.scorer(scorer) if record else scorer, jobs)
         else:
             chosen = _model(local, config, jobs, len(inputs.files))
-            stream = _scored_here(inputs.files, chosen, resume, sr, cleanup)
+            stream = _scored_here(inputs.files, chosen, resume, local, cleanup)
         outcomes = list(_shown(stream, inputs.files, csv))
     counts = report.summary(outcomes, len(inputs.skipped))
     _print_end(outcomes, counts, inputs.skipped, csv)
@@ -120,6 +125,7 @@ class _Local(NamedTuple):
     operating_point: str | None
     threshold: float | None
     sr: Path | None
+    pdf: Path | None
 
 
 def _check_together(csv: bool, remote: bool, local: _Local) -> None:
@@ -128,7 +134,7 @@ def _check_together(csv: bool, remote: bool, local: _Local) -> None:
     if console.json_mode and csv:
         message = "--json cannot be combined with --csv"
     elif remote and any(option is not None for option in local):
-        message = "--remote cannot be combined with --model, --explain, --operating-point, --threshold or --sr"
+        message = "--remote cannot be combined with --model, --explain, --operating-point, --threshold, --sr or --pdf"
     elif local.threshold is not None and local.operating_point is not None:
         message = "--threshold cannot be combined with --operating-point"
     elif local.threshold is not None and not 0 < local.threshold < 1:
@@ -147,19 +153,23 @@ def _model(local: _Local, config: Path | None, jobs: int | None, files: int) -> 
 
 
 def _scored_here(
-    files: list[str], model: Model, resume: Path | None, sr: Path | None, cleanup: ExitStack
+    files: list[str], model: Model, resume: Path | None, local: _Local, cleanup: ExitStack
 ) -> Iterator[FileResult]:
     """The outcomes of files that are scored on this machine, many of them in worker processes."""
     scorer, scoring, point = score.local_scorer(*model)
     if point.described is None:
         console.warn(f"the threshold {point.threshold} was given by hand: what it finds and overlooks was not measured")
     record = cleanup.enter_context(ResumeFile(resume, scoring)) if resume else None
-    reports = structured_report.prepare(sr, scoring) if sr else None
+    reports: list[structured_report.Reports | pdf_reports.Reports] = []
+    reports += [structured_report.prepare(local.sr, scoring)] if local.sr else []
+    reports += [pdf_reports.prepare(local.pdf, scoring)] if local.pdf else []
     if len(files) >= worker_pool.MANY and model.jobs > 1:
         stream = cleanup.enter_context(WorkerPool(model, scorer, record)).score_all(files)
     else:
         stream = score.score_all(files, record.scorer(scorer) if record else scorer, model.jobs)
-    return reports.written(stream) if reports else stream
+    for each in reports:
+        stream = each.written(stream)
+    return stream
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import stored_results
+from pneumoctl.scoring import pdf_reports, stored_results
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
@@ -22,7 +22,7 @@ def _filter(name: str, metavar: str, words: str) -> Any:
 @on_stack()
 def report(
     invocation: Invocation,
-    path: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A new file.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE.csv|FILE.pdf", help="A new file.")],
     search: Annotated[str | None, _filter("--search", "WORDS", "Only files whose name has these words.")] = None,
     finding: Annotated[
         str | None, _filter("--finding", "NAME", "Only pneumonia, 'no pneumonia' (below the threshold), or refused.")
@@ -34,17 +34,21 @@ def report(
     until: Annotated[str | None, _filter("--to", "DAY", "Last day (UTC).")] = None,
     order: Annotated[str | None, _filter("--order", "NAME", "time (newest first, the default) or probability.")] = None,
 ) -> int:
-    """Write the results to a new CSV file, for people and spreadsheets: all, or those that the options leave.
+    """Write all results, or some, to a new CSV or PDF file.
 
-    It has a line for each result, with the review that counts, and holds no pictures. Only you can read it. It has file
-    names, which may name patients. Nothing in it is a diagnosis. The stack must run. To move results to another stack,
-    use results export.
+    Without options it has all results, newest first. A CSV file, for spreadsheets, has a line for each, with the review
+    that counts, and no pictures. A PDF file has a page for each, with its picture, and at most 500 results (extra:
+    report). Only you can read it. It has file names, which may name patients. Nothing in it is a diagnosis. The stack
+    must run. To move results to another stack, use results export.
 
-    Exit codes: 6 records or reviews are damaged; their lines say so and have no finding.
+    Exit codes: 6 records, reviews or pictures are damaged; the file says which, and a damaged record has no finding.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
-    if place.suffix.lower() != ".csv":
-        raise PneumoError(f"{path} does not end with .csv", "name a new file, such as results.csv", Exit.USAGE)
+    saves = {".csv": stored_results.save, ".pdf": pdf_reports.save}
+    if (save := saves.get(place.suffix.lower())) is None:
+        raise PneumoError(f"{path} ends with neither .csv nor .pdf", "name a new file, such as results.csv", Exit.USAGE)
+    if save is pdf_reports.save:
+        pdf_reports.require_reportlab("a PDF file")
     if place.exists() or place.is_symlink():
         raise PneumoError(f"{place} exists already", "name another file", Exit.USAGE)
     fields = {"q": search, "finding": finding, "review": review, "refusal": refusal, "model": model}
@@ -53,12 +57,12 @@ def report(
     with target(*invocation).api() as endpoint, audit.recorded(stack, "results report", {}) as act:
         act.begin()
         console.busy("reading the results from the API")
-        counts = stored_results.save(ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket), place, chosen)
+        counts = save(ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket), place, chosen)
         console.idle()
         act.changed = []
         act.code = Exit.PARTLY if counts["damaged"] else Exit.DONE
     console.result({"stack": stack.name, "path": place, **counts})
     console.text(f"{counted(counts['results'], 'result')}, {counts['reviewed']} reviewed, written to {place}")
     if counts["damaged"]:
-        console.warn(f"{counted(counts['damaged'], 'line')} of damaged records or reviews: see the error columns")
+        console.warn(f"{counted(counts['damaged'], 'result')} with damaged parts: the file says which")
     return act.code

@@ -116,6 +116,17 @@ class ApiClient:
         except (ValueError, RecursionError) as error:
             raise PneumoError("the API's answer is no trail of clinical acts", "pneumoctl status") from error
 
+    def picture(self, identifier: str) -> bytes | None:
+        """The picture stored with a result, a whole PNG; None if none is stored. Raises PneumoError."""
+        status, body = self._ask("GET", f"/v1/predictions/{identifier}/image.png", None)
+        if status == 404:
+            return None
+        if status != 200:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        if not body.startswith(b"\x89PNG") or not body.endswith(b"IEND\xaeB`\x82"):
+            raise PneumoError("the picture from the API is cut off or damaged", "pneumoctl logs api")
+        return body
+
     def scoring(self) -> Scoring:
         """The version of the model that the API scores with, and its setting `outside_use`."""
         status, body = self._ask("GET", "/readyz", None)

@@ -4,10 +4,8 @@ The report follows TID 1500 with the model as the device that observed and as th
 output is; it never states a disease, nor that there is none. highdicom and pydicom are imported when one is written.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +13,12 @@ from uuid import NAMESPACE_OID, uuid5
 
 from model.images.dicom import is_dicom, silence_libraries
 from model.serving import words
-from model.serving.predict import identity
-from model.serving.prediction import Finding, Scoring
+from model.serving.prediction import Finding, Prediction, Scoring
 from pneumoctl import installation
 from pneumoctl.atomic import replace_file
 from pneumoctl.errors import PneumoError
-from pneumoctl.scoring.find_files import STDIN
-from pneumoctl.scoring.score import FileResult, attempt, read
+from pneumoctl.scoring import report_files
+from pneumoctl.scoring.score import FileResult
 
 SERIES = "Model output by pneumoctl, not for diagnosis"  # at most 64 characters
 NOTICE = "Research and engineering tool. Not a medical device: nothing here is a diagnosis."
@@ -47,24 +44,15 @@ class Reports(NamedTuple):
 
         A refused file and an error get no report: there is nothing that the model assessed.
         """
-        for outcome in outcomes:
-            document = outcome.document
-            if document is None or document["refusal"] is not None:
-                yield outcome
-                continue
-            _, error = attempt(lambda file=outcome.file, found=document: self._write(file, found))  # type: ignore[misc]
-            missing = [outcome.unwritten, error and f"no report was written: {error}"]
-            yield replace(outcome, unwritten="; ".join(filter(None, missing)) or None)
+        return report_files.written(outcomes, lambda document: document["refusal"] is None, self._write)
 
-    def _write(self, file: str, document: Finding) -> None:
-        if file == STDIN:
-            raise PneumoError("standard input cannot be read again: name the file")
-        content = read(file)
+    def _write(self, file: str, document: Prediction) -> None:
+        if document["refusal"] is not None:
+            return
+        content = report_files.content_of(file, document, self.scoring)
         if not is_dicom(content):
             kind = (document["input"] or {}).get("format", "such a file")
             raise PneumoError(f"{kind} has no study to refer to")
-        if identity(hashlib.sha256(content).hexdigest(), file, self.scoring) != document["id"]:
-            raise PneumoError("the file was changed after it was scored")
         replace_file(self.folder / f"{document['id']}.dcm", encoded(content, document), 0o600)
 
 
@@ -74,10 +62,7 @@ def prepare(folder: Path, scoring: Scoring) -> Reports:
         import highdicom  # noqa: F401 - before anything is scored
     except ImportError as error:
         raise installation.missing_package("--sr", error, "report") from error
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise PneumoError(f"{folder}: {error.strerror}", "name a folder that can be written: --sr DIR") from error
+    report_files.make_folder(folder, "--sr")
     return Reports(folder, scoring)
 
 

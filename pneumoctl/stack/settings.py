@@ -74,7 +74,7 @@ class Settings:
     keep_16_bit_mb: int = _setting(
         0,
         "Memory (MB) for the values of each film of more than 8 bits, for window and level on the page: 5 keep 2048 "
-        "pixels a side, and 1024 MB then hold some 250 films instead of 11,000. 0: none are kept.",
+        "pixels a side, and 1024 MB then hold some 200 films instead of 11,000. 0: none are kept.",
         between(0, 64),
     )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")

@@ -27,7 +27,7 @@ gate(WebEndpoint(sys.argv[1]), bundle.load(bundle.pretrained()).manifest)
 OURS = {
     "predict": ("model.evaluation.report", "model.serving.explain"),
     "local": ("webapp.api.views", "webapp.ui.views"),
-    "report": ("pneumoctl.scoring.structured_report",),
+    "report": ("pneumoctl.scoring.structured_report", "pneumoctl.scoring.pdf_page"),
     "aws": ("model.data.dataset", "model.train"),
     "train": (
         "model.export",
@@ -64,9 +64,11 @@ def test_report(make: Make, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     film(films, "a.dcm", PatientBirthDate="20230101")  # of an age that the shipped model learned from
-    make("report").run("pneumoctl", "predict", "films", "--sr", "reports", cwd=tmp_path)
+    make("report").run("pneumoctl", "predict", "films", "--sr", "reports", "--pdf", "pages", cwd=tmp_path)
     (written,) = (tmp_path / "reports").iterdir()
     assert dcmread(written).Modality == "SR"
+    (page,) = (tmp_path / "pages").iterdir()
+    assert page.read_bytes().startswith(b"%PDF")
 
 
 def test_aws_verifies_a_stack_that_local_serves(make: Make, tmp_path: Path) -> None:

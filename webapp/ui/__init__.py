@@ -16,6 +16,7 @@ from webapp.ui.account_views import account
 from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
+from webapp.ui.film_views import films
 from webapp.ui.find import finding
 from webapp.ui.live import live
 from webapp.ui.login_views import login
@@ -63,6 +64,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(pages)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
+    app.register_blueprint(films)
     app.register_blueprint(finding)
     app.register_blueprint(live)
     app.register_blueprint(studies)

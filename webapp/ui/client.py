@@ -17,6 +17,7 @@ from webapp.ui.transport import Answer, ApiError, Transport
 
 Document = TypeVar("Document")
 _LATER = "This page must be updated: the assessment service is of a later version"
+_FILM_MAGIC = b"PN16"
 
 
 class ApiClient:
@@ -75,6 +76,13 @@ class ApiClient:
         content = answer.data
         if not png.is_whole(content):
             raise _invalid_response("The picture is cut off or damaged.")
+        return content
+
+    def film(self, identifier: str, request_id: str) -> bytes:
+        """The 16-bit film of a prediction, "view.bin", which the browser reads and checks."""
+        content = self._transport.request("GET", f"/v1/predictions/{identifier}/view.bin", request_id).data
+        if not content.startswith(_FILM_MAGIC):
+            raise _invalid_response("It is no film.")
         return content
 
     def pictures(self, identifier: str, request_id: str) -> Pictures:

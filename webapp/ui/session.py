@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 _PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.choose"}
 _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
-_CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap"}
+_CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
     "finding.find": "predict",
@@ -30,6 +30,8 @@ _NEEDED = {  # the scope that a route needs, beyond reading
     "reviews.withdraw": "review",
     "pages.confirm_erasure": "erase",
     "pages.erase": "erase",
+    "studies.confirm_erasure": "erase",
+    "studies.erase": "erase",
     "downloads.results": "export",
 }
 

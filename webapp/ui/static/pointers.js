@@ -46,7 +46,8 @@ export function listenToPointers(viewer, film, area) {
     if (before.length === 2) {
       pinch(before, [...pointers.values()]);
     } else if (windowing) {
-      dragged = { width: dragged.width + x, level: dragged.level + y };
+      const { perPixel } = viewer.layer;
+      dragged = { width: dragged.width + x * perPixel, level: dragged.level + y * perPixel };
       viewer.setWindow(dragged.width, dragged.level);
     } else if (event.pointerType !== "touch" || !viewer.fitted) { // one finger scrolls the page until the film is zoomed
       viewer.move(x, y);

@@ -1,9 +1,12 @@
-// The film of a result: window and level, invert, zoom, pan, and the heat map over it.
+// The film of a result: window and level, invert, zoom, pan, the film of 16 bits if there is one, the heat map over it.
 // The page works without this file: it then shows the plain picture.
-import { drawGrey, drawHeatMap, greyTable, isWhole, readsBack } from "./film.js";
+import { isWhole, readsBack } from "./film.js";
+import { fetchFilm } from "./film16.js";
+import { prepareHeatMap } from "./heat_map.js";
+import { Film, Picture, translated } from "./layers.js";
 import { listenToPointers } from "./pointers.js";
+import { showError } from "./requests.js";
 
-const WHOLE = { width: 256, level: 128 }; // shows each stored value as it is
 const MOST_ENLARGED = 2; // times, until the reader zooms: a small picture is not made to look like a large one
 const LEAST_ZOOM = 0.1;
 const MOST_ZOOM = 32;
@@ -15,29 +18,59 @@ class Viewer {
   constructor(area, tools, image) {
     if (!readsBack()) { throw new Error("the pixels of a canvas are not those that were drawn"); }
     [this.area, this.tools] = [area, tools];
-    [this.width, this.height] = [image.naturalWidth, image.naturalHeight];
+    this.words = image.alt;
     this.stage = document.createElement("div");
     this.stage.className = "stage";
-    this.canvas = this.addCanvas(image.alt);
-    [this.canvas.width, this.canvas.height] = [this.width, this.height];
-    const pen = this.canvas.getContext("2d", { willReadFrequently: true });
-    pen.drawImage(image, 0, 0);
-    this.stored = pen.getImageData(0, 0, this.width, this.height);
-    if (!isWhole(this.stored)) {
-      image.dispatchEvent(new Event("error"));
-      throw new Error("a part of the picture is missing");
-    }
-    this.stage.style.width = `${this.width}px`;
-    this.stage.style.height = `${this.height}px`;
-    this.shown = new ImageData(this.width, this.height);
+    this.picture = new Picture(this.addCanvas(this.words), this.pixels(image));
     this.changed = area.querySelector("[data-changed]");
-    this.reset();
+    this.use(this.picture);
     area.append(this.stage);
     area.classList.add("ready");
+    this.reset();
     new ResizeObserver(() => (this.fitted ? this.fit() : this.move(0, 0))).observe(area);
   }
 
-  addCanvas(words) {
+  // The pixels of a picture, all of them; otherwise the picture is replaced by an error.
+  pixels(image) {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.drawImage(image, 0, 0);
+    const stored = pen.getImageData(0, 0, canvas.width, canvas.height);
+    if (!isWhole(stored)) {
+      image.dispatchEvent(new Event("error"));
+      throw new Error("a part of the picture is missing");
+    }
+    return stored;
+  }
+
+  // Show the film from this layer on, as it is shown now.
+  use(layer) {
+    const before = this.layer;
+    this.layer = layer;
+    [this.width, this.height] = [layer.width, layer.height];
+    this.stage.style.width = `${this.width}px`;
+    this.stage.style.height = `${this.height}px`;
+    for (const name of ["width", "level"]) {
+      const slider = this.tools.querySelector(`[data-slider=${name}]`);
+      [slider.step, slider.min, slider.max] = [layer.limits.step, ...layer.limits[name]];
+    }
+    if (!before) { return; }
+    before.canvas.replaceWith(layer.canvas);
+    const isFirst = this.window.width === before.first.width && this.window.level === before.first.level;
+    this.window = isFirst ? { ...layer.first } : this.within(translated(this.window, before, layer));
+    this.draw();
+    if (this.fitted) { this.fit(); return; }
+    this.zoom *= before.width / layer.width;
+    this.place();
+  }
+
+  // Use the film of 16 bits; by another canvas if the graphics processor takes the first one away.
+  useFilm(film, plain = false) {
+    this.use(new Film(this.newCanvas(this.words), film, () => this.useFilm(film, true), plain));
+  }
+
+  newCanvas(words) {
     const canvas = document.createElement("canvas");
     if (words) {
       canvas.setAttribute("role", "img");
@@ -45,12 +78,17 @@ class Viewer {
     } else {
       canvas.setAttribute("aria-hidden", "true");
     }
+    return canvas;
+  }
+
+  addCanvas(words) {
+    const canvas = this.newCanvas(words);
     this.stage.append(canvas);
     return canvas;
   }
 
   reset() {
-    [this.window, this.inverted] = [{ ...WHOLE }, false];
+    [this.window, this.inverted] = [{ ...this.layer.first }, false];
     this.fit();
     this.draw();
   }
@@ -99,11 +137,15 @@ class Viewer {
   }
 
   setWindow(width, level) {
-    this.window = {
-      width: Math.round(Math.min(Math.max(width, 1), 512)),
-      level: Math.round(Math.min(Math.max(level, 0), 255)),
-    };
+    this.window = this.within({ width, level });
     this.draw();
+  }
+
+  // The nearest window that this film can have.
+  within(window) {
+    const { step, ...limits } = this.layer.limits;
+    const near = (value, [least, most]) => Number((Math.round(Math.min(Math.max(value, least), most) / step) * step).toFixed(6));
+    return { width: Math.max(1, near(window.width, limits.width)), level: near(window.level, limits.level) };
   }
 
   invert() {
@@ -112,14 +154,15 @@ class Viewer {
   }
 
   draw() {
-    drawGrey(this.canvas, this.stored, this.shown, greyTable(this.window.width, this.window.level, this.inverted));
+    this.layer.draw(this.window, this.inverted);
     for (const name of ["width", "level"]) {
       this.tools.querySelector(`[data-slider=${name}]`).value = this.window[name];
       this.tools.querySelector(`[data-value=${name}]`).textContent = this.window[name];
     }
     this.tools.querySelector("[data-tool=invert]").setAttribute("aria-pressed", String(this.inverted));
     const { width, level } = this.window;
-    const windowed = width === WHOLE.width && level === WHOLE.level ? [] : [`Window ${width}, level ${level}.`];
+    const { first } = this.layer;
+    const windowed = width === first.width && level === first.level ? [] : [`Window ${width}, level ${level}.`];
     this.changed.textContent = [...windowed, ...(this.inverted ? ["Inverted."] : [])].join(" ");
   }
 }
@@ -142,71 +185,23 @@ function prepareTools(viewer, tools) {
   tools.querySelectorAll("button, input").forEach((control) => { control.disabled = false; });
 }
 
-// The heat map, or an Error with words for people.
-async function fetchHeatMap(address) {
-  let response;
+// The film of 16 bits in the place of the picture, if the result has one. If it fails, the page says so.
+async function loadFilm(viewer, area, tools) {
+  const status = tools.querySelector("[data-film-status]");
+  status.textContent = "Loading the film with 16 bits";
   try {
-    response = await fetch(address, { headers: { Accept: "application/json" } });
-  } catch {
-    throw new Error("The server did not respond.");
-  }
-  if (!response.ok) {
-    const problem = await response.json().catch(() => null);
-    throw new Error(problem?.title ? `${problem.title}. ${problem.detail}` : `The server answered ${response.status}.`);
-  }
-  try {
-    return await createImageBitmap(await response.blob());
-  } catch {
-    throw new Error("The answer is no picture.");
-  }
-}
-
-function prepareHeatMap(viewer, tools, opacity) {
-  const box = tools.querySelector("[data-heat]");
-  const status = tools.querySelector("[data-heat-status]");
-  const legend = document.querySelector("[data-legend]");
-  let layer = null;
-  let loading = false;
-  const show = () => {
-    const shown = box.checked && layer !== null;
-    if (layer) {
-      layer.hidden = !shown;
-      layer.style.opacity = String(Number(opacity.value) / 100);
+    const film = await fetchFilm(area.dataset.view);
+    if (film) {
+      viewer.useFilm(film);
+      const stored = document.querySelector("[data-stored]");
+      const size = `${film.width} × ${film.height}`;
+      const sent = size === stored.dataset.sent ? "" : ` of the ${stored.dataset.sent} that were sent`;
+      stored.textContent = `${size} pixels${sent}, 16 bits`;
     }
-    tools.querySelector("[data-value=opacity]").textContent = opacity.value;
-    legend.hidden = !shown;
-    tools.querySelector("[data-colours]").hidden = !shown;
-  };
-  box.addEventListener("change", async () => {
-    if (layer || !box.checked || loading) { show(); return; }
-    loading = true;
-    tools.querySelectorAll(".error").forEach((alert) => alert.remove());
-    status.textContent = "Loading the heat map";
-    try {
-      const heatMap = await fetchHeatMap(box.dataset.heat);
-      const drawn = viewer.addCanvas("");
-      try {
-        drawHeatMap(heatMap, viewer.width, viewer.height, drawn, legend);
-      } catch (error) {
-        drawn.remove();
-        throw error;
-      } finally {
-        heatMap.close();
-      }
-      layer = drawn;
-    } catch (error) {
-      box.checked = false;
-      const failed = document.createElement("p");
-      failed.className = "card error";
-      failed.setAttribute("role", "alert");
-      failed.textContent = `Error: the heat map cannot be shown over the film. ${error.message}`;
-      status.after(failed);
-    }
-    loading = false;
-    status.textContent = "";
-    show();
-  });
-  opacity.addEventListener("input", show);
+  } catch (error) {
+    showError(status, "film", `the film of 16 bits cannot be shown; the picture of 8 bits is. ${error.message}`);
+  }
+  status.textContent = "";
 }
 
 // A picture that fails is replaced by an error in page.js; the tools stay disabled. Until the whole picture is there
@@ -233,6 +228,7 @@ async function start() {
   }
   prepareTools(viewer, tools);
   listenToPointers(viewer, document.getElementById("film"), area);
+  if (area.dataset.view) { await loadFilm(viewer, area, tools); }
 }
 
 start();
