@@ -56,6 +56,9 @@ def _is_host_cidr(text: str) -> bool:
         return False
 
 
+_TITLE = r"[A-Za-z0-9_.-]{1,16}"  # the standard allows more characters; these need no quoting anywhere
+AE_TITLE = matches(_TITLE, "an AE title: at most 16 of A-Z, a-z, 0-9, _, . and -")
+AE_TITLES = matches(rf"|{_TITLE}(,{_TITLE}){{0,98}}", "AE titles, separated by commas without spaces")
 PORT = Check("a port from 1 to 65535", lambda number: 0 < number < 65536)
 HOST_CIDR = Check("one public IPv4 address, as 203.0.113.7/32", _is_host_cidr)
 BUCKET = matches(r"|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")
