@@ -16,6 +16,7 @@ from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
 from webapp.ui.find import finding
 from webapp.ui.metrics import Metrics
+from webapp.ui.received_views import received
 from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
 from webapp.ui.transport import Transport
@@ -47,6 +48,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)
+    app.register_blueprint(received)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
     app.register_blueprint(finding)
