@@ -20,6 +20,7 @@ _PREDICT = ("imagecodecs", "onnxruntime", "pydicom", "simplejpeg")
 MODULES = {
     "predict": _PREDICT,
     "local": (*_PREDICT, "flask", "gunicorn", "prometheus_client", "redis", "supervisor"),
+    "dicomnet": ("pydicom", "pynetdicom"),
     "report": (*_PREDICT, "highdicom", "reportlab"),
     "aws": ("boto3", "cryptography", "fabric", "paramiko"),
     "train": (*_PREDICT, "matplotlib", "onnx", "scipy", "sklearn", "tensorflow", "tf2onnx"),

@@ -99,6 +99,10 @@ class Environment:
             self._faults.append(f"{name} is an empty list")
         return values
 
+    def fault(self, message: str) -> None:
+        """Record what is wrong with settings together."""
+        self._faults.append(message)
+
     def check(self) -> None:
         """Raise EnvironmentInvalid if any setting read so far is missing or invalid."""
         if self._faults:

@@ -83,10 +83,11 @@ class Inventory:
 
 def local(ports: Mapping[str, int]) -> Inventory:
     """The inventory of the local target: the same roles as on aws, all on the loopback."""
+    app = {name: ports[name] for name in ("redis", "api", "dicom") if name in ports}
     return Inventory(
         (
             Host("operator", "operator"),
-            Host("app", "app", services={"redis": ports["redis"], "api": ports["api"]}),
+            Host("app", "app", services=app),
             Host("web", "web", services={"ui": ports["ui"]}),
         )
     )

@@ -125,7 +125,11 @@ def _derived_ports(directory: Path) -> Ports | None:
     texts = {name: _text(directory / file) for name, (file, _) in sources.items()}
     found = {name: re.search(pattern, texts[name], re.MULTILINE) for name, (_, pattern) in sources.items()}
     assigned = {name: int(match[1]) for name, match in found.items() if match}
-    return Ports(assigned, assigned) if len(assigned) == len(sources) else None
+    if len(assigned) < len(sources):
+        return None
+    if dicom := re.search(r"^DICOM_PORT=(\d+)$", _text(directory / "env" / "dicom.env"), re.MULTILINE):
+        assigned["dicom"] = int(dicom[1])
+    return Ports(assigned, assigned)
 
 
 def _unless_invalid(read: Callable[[], Saved]) -> Saved | None:

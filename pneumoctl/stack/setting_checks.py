@@ -58,6 +58,11 @@ def _is_host_cidr(text: str) -> bool:
         return False
 
 
+_TITLE = r"[A-Za-z0-9_.-]{1,16}"  # the standard allows more characters; these need no quoting anywhere
+AE_TITLE = matches(_TITLE, "an AE title: at most 16 of A-Z, a-z, 0-9, _, . and -")
+AE_TITLES = matches(rf"|{_TITLE}(,{_TITLE}){{0,98}}", "AE titles, separated by commas without spaces")
+
+
 def together(settings: Any) -> tuple[tuple[bool, str, str], ...]:
     """What settings require of each other: whether it is met, the setting to correct, and what is allowed."""
     domain, own, key = bool(settings.domain), bool(settings.certificate), bool(settings.certificate_key)
@@ -66,6 +71,12 @@ def together(settings: Any) -> tuple[tuple[bool, str, str], ...]:
         (domain or not acme, "domain", "given with acme_email, as the name in the certificate"),
         (domain or not own, "domain", "given with certificate, as the name in it"),
         (own == key, "certificate_key", "given together with certificate"),
+        (
+            bool(settings.dicom_certificate) == bool(settings.dicom_certificate_key),
+            "dicom_certificate_key",
+            "given together with dicom_certificate",
+        ),
+        (bool(settings.dicom_certificate) or not settings.dicom_ca, "dicom_ca", "given with dicom_certificate"),
         (not (own and acme), "acme_email", "empty, because certificate is given"),
     )
 

@@ -12,6 +12,8 @@ from typing import Any
 from model.serving.prediction import OUTSIDE_USE
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.setting_checks import (
+    AE_TITLE,
+    AE_TITLES,
     BATCH,
     BUCKET,
     DOMAIN,
@@ -86,6 +88,22 @@ class Settings:
     )
     workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.", between(0, 64))
     max_upload_mb: int = _setting(64, "Largest upload in one request (MB).", between(1, 1024))
+    dicom_port: int = _setting(
+        0, "local: port of the DICOM receiver, which takes films by C-STORE; 0: there is none.", between(0, 65535)
+    )
+    dicom_ae_title: str = _setting(
+        "PNEUMOCTL", "local: AE title by which senders must call the DICOM receiver.", AE_TITLE
+    )
+    dicom_calling: str = _setting(
+        "", 'local: AE titles that may call the DICOM receiver, as "CR1,CR2"; empty: any.', AE_TITLES
+    )
+    dicom_certificate: str = _setting(
+        "", "local: file of the DICOM receiver's certificate (PEM), for TLS; empty: senders connect without TLS."
+    )
+    dicom_certificate_key: str = _setting("", "local: file of the private key of `dicom_certificate`.")
+    dicom_ca: str = _setting(
+        "", "local: file of a CA's certificate: only senders with a certificate that it signed may connect by TLS."
+    )
     page_timeout_s: int = _setting(
         3,
         "Seconds that the page waits for the API's answer to any request but an upload; more where hosts are slow.",

@@ -7,6 +7,7 @@ from tests.templates.alert_series import (
     CLOCK,
     DAY,
     EXPECTED,
+    FAILED,
     FILES,
     GPU,
     HOST,
@@ -21,6 +22,7 @@ from tests.templates.alert_series import (
     SCORE,
     SCORES,
     STEPS,
+    WAITED,
     Case,
     certificate,
     disk,
@@ -147,6 +149,16 @@ FIRES = {
             {CHECK % ("store", "fault"): "0+4x60"},
             labels={**API, "check": "store", "outcome": "fault"},
             summary="the API on app-0 cannot store results: Redis is down, full, or cannot write",
+        )
+    ],
+    "ReceivedFilmsFailed": [
+        Case("one failed", {FAILED: "0x30 1x30"}, summary="films that were sent by DICOM have no result: 1")
+    ],
+    "ReceivedFilmsWait": [
+        Case(
+            "nothing is scored",
+            {WAITED: "0+60x60"},
+            summary="the oldest film that was sent by DICOM has waited 45m 0s",
         )
     ],
     "ClockWrong": [
@@ -284,6 +296,8 @@ SILENT = {
         Case("it failed long ago", {CHECK % ("known_picture", "fault"): "0+4x9 36x60"}),
     ],
     "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
+    "ReceivedFilmsFailed": [Case("none failed", {FAILED: "0x60"}), Case("an earlier API", {HTTP % 201: "0+1x60"})],
+    "ReceivedFilmsWait": [Case("they are scored", {WAITED: "0 120 290 3 0x56"})],
     "ClockWrong": [Case("it is right", {CLOCK: "0.2x60"}), Case("results do not expire", {HTTP % 201: "0+1x60"})],
     "ScoresDrift": [
         Case(

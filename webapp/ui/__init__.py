@@ -21,6 +21,7 @@ from webapp.ui.find import finding
 from webapp.ui.live import live
 from webapp.ui.login_views import login
 from webapp.ui.metrics import Metrics
+from webapp.ui.received_views import received
 from webapp.ui.review_views import reviews
 from webapp.ui.settings import UiSettings
 from webapp.ui.study_views import studies
@@ -62,6 +63,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     errors.register(app)
     themes.install(app)
     app.register_blueprint(pages)
+    app.register_blueprint(received)
     app.register_blueprint(reviews)
     app.register_blueprint(files)
     app.register_blueprint(films)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
-from webapp.documents import FeedbackList, Pictures, Place, Source
+from webapp.documents import FeedbackList, Pictures, Place, ReceivedFilms, Source
 from webapp.requests import POSITION_HEADER, PROBE_HEADER
 from webapp.ui import png, responses
 from webapp.ui.multipart import Multipart
@@ -118,6 +118,18 @@ class ApiClient:
     def withdraw_feedback(self, identifier: str, review: str, request_id: str) -> None:
         """Withdraw a review of a prediction."""
         self._transport.request("POST", f"/v1/predictions/{identifier}/feedback/{review}/withdrawal", request_id)
+
+    def received(self, request_id: str) -> ReceivedFilms:
+        """What became of films that arrived by DICOM."""
+        return _read(self._transport.request("GET", "/v1/received", request_id), responses.received)
+
+    def retry_received(self, identifier: str, request_id: str) -> None:
+        """Have a received film that failed scored once more."""
+        self._transport.request("POST", f"/v1/received/{identifier}/retry", request_id)
+
+    def discard_received(self, identifier: str, request_id: str) -> None:
+        """Erase a received film that failed."""
+        self._transport.request("DELETE", f"/v1/received/{identifier}", request_id)
 
     def ready(self, request_id: str) -> None:
         """Raises ApiError unless the API is ready."""

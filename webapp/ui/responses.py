@@ -21,6 +21,7 @@ from webapp.documents import (
     Place,
     Position,
     Problem,
+    ReceivedFilms,
     Source,
     StoredReview,
 )
@@ -164,6 +165,12 @@ def pictures(value: object) -> Pictures:
     return answer
 
 
+def received(value: object) -> ReceivedFilms:
+    """What became of received films; raises Invalid."""
+    answer: ReceivedFilms = checked(value, ReceivedFilms)
+    return answer
+
+
 def notice(value: object) -> str | None:
     """What the API's readiness says: why nothing can be stored, or its warnings; raises Invalid.
 
@@ -172,13 +179,13 @@ def notice(value: object) -> str | None:
     checks = value.get("checks") if isinstance(value, dict) else None
     if not isinstance(checks, dict):
         raise Invalid("the readiness has no checks")
-    store, clock = (_check(checks[name]) if name in checks else None for name in ("store", "clock"))
+    store, *others = (_check(checks[name]) if name in checks else None for name in ("store", "clock", "received"))
     if store is None:
         raise Invalid("the readiness has no check of the store")
     if not store["ok"]:
         fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
         return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
-    warnings = [check.get("warning") for check in (store, clock) if check]
+    warnings = [check.get("warning") for check in (store, *others) if check]
     return "; and ".join(words for words in warnings if words) or None
 
 

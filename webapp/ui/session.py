@@ -32,6 +32,8 @@ _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.erase": "erase",
     "studies.confirm_erasure": "erase",
     "studies.erase": "erase",
+    "received.retry": "predict",
+    "received.discard": "erase",
     "downloads.results": "export",
 }
 

@@ -117,13 +117,14 @@ def ports(settings: Settings, stack: Stack) -> Ports:
 
     A port that another stack of the user has is not free, even while that stack does not run.
     """
-    requested = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
+    names = (*SERVICES, "dicom") if settings.dicom_port else SERVICES
+    requested = {name: int(getattr(settings, f"{name}_port")) for name in names}
     saved = stack.ports()
     mine = processes.listening(stack.directory) if stack.exists else set()
     others = port_reservation.of_others(stack)
     assigned: dict[str, int] = {}
     for name, port in requested.items():
-        saved_port = saved.assigned[name] if saved and saved.requested[name] == port else None
+        saved_port = saved.assigned[name] if saved and saved.requested.get(name) == port else None
         if saved_port in mine:
             assigned[name] = saved_port
         else:

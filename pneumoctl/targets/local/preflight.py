@@ -20,6 +20,7 @@ def rows(settings: Settings, stack: Stack) -> list[Row]:
     """The results of all checks of the local target. Changes nothing."""
     checks: tuple[Callable[[Settings, Stack], Iterator[Row]], ...] = (
         _python,
+        _dicom,
         _redis,
         _model,
         _memory,
@@ -37,6 +38,11 @@ def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
     yield Row("python", not missing, seen, installation.install_command("local"))
     if why := supervisor.unwritable(sys.executable):
         yield Row("python path", False, why, "install pneumoctl in another folder")
+
+
+def _dicom(settings: Settings, stack: Stack) -> Iterator[Row]:
+    if settings.dicom_port and (missing := installation.missing("dicomnet")):
+        yield Row("dicom", False, f"missing: {', '.join(missing)}", installation.install_command("dicomnet"))
 
 
 def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:

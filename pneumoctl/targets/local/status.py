@@ -66,6 +66,8 @@ def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
             yield _not_ready(document)
         elif said := api_warnings.of_store(document["api"]):
             yield Fault("redis", said, api_warnings.STORE_REMEDY)
+        if said := api_warnings.of_received(document["api"]):
+            yield Fault("api", said, api_warnings.RECEIVED_REMEDY)
         yield from _of_clock(document)
     if document["disk_free_mb"] < preflight.DISK_MB:
         free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"

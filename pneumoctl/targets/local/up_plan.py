@@ -21,16 +21,11 @@ from pneumoctl.plan.steps import (
 )
 from pneumoctl.stack.settings import erases
 from pneumoctl.targets.local import service_states, supervisor
+from pneumoctl.targets.local.commands import MAX_PENDING, UI_PENDING, UI_READS, UI_THUMBNAILS, in_environment, programs
 from pneumoctl.targets.local.desired import LocalDesiredState
 
 PROOF = "proof"
-MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
-UI_PENDING = MAX_PENDING // 2
-UI_READS = 32  # other requests of the page that wait for the API; more are answered with 503
-UI_THUMBNAILS = 48  # small pictures of lists that wait for it, beside those requests
-# 8 answer health probes while all others wait.
-THREADS = {"api": MAX_PENDING + 8, "ui": UI_PENDING + UI_READS + UI_THUMBNAILS + 8}
-STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
+STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35, "dicom": 15}  # seconds to stop in; gunicorn's own limit is 30
 
 
 def plan(desired: LocalDesiredState) -> Plan:
@@ -44,6 +39,7 @@ def plan(desired: LocalDesiredState) -> Plan:
             _redis(desired),
             _api(desired),
             _ui(desired),
+            *_dicom(desired),
             _proof(desired),
         ),
     )
@@ -66,7 +62,7 @@ def _supervisor(desired: LocalDesiredState) -> Step:
             "supervisor/supervisord.conf",
             layout=layout,
             socket=service_states.socket(layout.root),
-            programs=[(name, command, STOP_TIMEOUTS[name]) for name, command in _programs(desired)],
+            programs=[(name, command, STOP_TIMEOUTS[name]) for name, command in programs(desired)],
         ),
         str(supervisor.config(layout.root)),
     )
@@ -78,39 +74,6 @@ def _supervisor(desired: LocalDesiredState) -> Step:
     step = Step("Start the supervisor", ("app",), (folders, config, start))
     step = stamped(step, str(layout.stamp("supervisor")))
     return replace(step, done_if=(file_matches(config), *step.done_if, supervisor.supervised(layout.root)))
-
-
-def _programs(desired: LocalDesiredState) -> tuple[tuple[str, str], ...]:
-    layout, ports = desired.layout, desired.inventory.ports()
-    redis = render_command((desired.redis_server, str(layout.config("redis/redis.conf"))))
-    return (
-        ("redis", redis),
-        ("api", _gunicorn(desired, "api", ports["api"], desired.workers, f"--bind=unix:{layout.api_socket}")),
-        ("ui", _gunicorn(desired, "ui", ports["ui"], 1)),
-    )
-
-
-def _gunicorn(desired: LocalDesiredState, name: str, port: int, workers: int, *more: str) -> str:
-    environment = desired.layout.config(f"env/{name}.env")
-    options = (
-        f"--bind=127.0.0.1:{port}",
-        *more,
-        f"--workers={workers}",
-        "--worker-class=gthread",
-        f"--threads={THREADS[name]}",
-        "--timeout=120",
-        "--graceful-timeout=30",
-        "--no-control-socket",  # its default path is the same for all gunicorns of a user
-        "--worker-tmp-dir=/dev/shm",
-        f"webapp.{name}:create_app()",
-    )
-    shell = 'set -a && . "$0" && exec "$@"'
-    return render_command(("/bin/sh", "-c", shell, str(environment), desired.python, "-P", "-m", "gunicorn", *options))
-
-
-def render_command(argv: tuple[str, ...]) -> str:
-    """An argv in the quoting that supervisord reads, which is like that of a shell."""
-    return " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
 
 
 def _redis(desired: LocalDesiredState) -> Step:
@@ -206,6 +169,31 @@ def _ui(desired: LocalDesiredState) -> Step:
     return _service(desired, "ui", "Configure and start the web page", "web", (environment,), ())
 
 
+def _dicom(desired: LocalDesiredState) -> tuple[Step, ...]:
+    settings, port = desired.settings, desired.inventory.ports().get("dicom")
+    if port is None:
+        return ()
+    paths = (settings.dicom_certificate, settings.dicom_certificate_key, settings.dicom_ca)
+    tls = [path and str(Path(path).expanduser().absolute()) for path in paths]
+    environment = Put(
+        render(
+            "env/dicom.env",
+            address="127.0.0.1",
+            port=port,
+            settings=settings,
+            tls=tls if tls[0] else None,
+            secrets=desired.secrets,
+            api_url=desired.inventory.url("api"),
+            api_socket=desired.layout.api_socket,
+            code=desired.code,
+        ),
+        str(desired.layout.config("env/dicom.env")),
+        secret=True,
+    )
+    title = f"Configure and start the DICOM receiver {settings.dicom_ae_title}"
+    return (_service(desired, "dicom", title, "app", (environment,), ()),)
+
+
 def _service(
     desired: LocalDesiredState, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
 ) -> Step:
@@ -216,6 +204,9 @@ def _service(
         url = f"{desired.inventory.url(name)}/readyz"
         wait = (Run(_readiness(desired, "wait", name, url), 120, title=f"wait until {url} says ready"),)
         alive = Probe(_readiness(desired, "serves", name, url), timeout=20)
+    elif name == "dicom":
+        check = in_environment(desired, name, "webapp.receiver.check")
+        wait = (Run(check, 60, title="wait until the receiver accepts connections"),)
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(desired.layout.stamp(name)))
     return replace(step, done_if=(*(file_matches(file) for file in files), *step.done_if, alive))

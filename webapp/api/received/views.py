@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
+from webapp.api.recording import recorded
 from webapp.api.services import services
 from webapp.documents import ReceivedFilms
 
@@ -35,5 +36,6 @@ def retry(identifier: str) -> tuple[str, int]:
 @received.delete("/<identifier:identifier>")
 def discard(identifier: str) -> tuple[str, int]:
     """Erase a film that failed, and its error."""
-    services().store.queue.discard(identifier)
+    with recorded("erase", identifier, "received film"):
+        services().store.queue.discard(identifier)
     return "", HTTPStatus.NO_CONTENT

@@ -152,6 +152,8 @@ def _of_services(host: Document, expected: Expected) -> Iterator[Fault]:
         )
     if full and name == STORE and "api" not in host["not_ready"]:  # the other hosts of the API say the same
         yield Fault(name, full, api_warnings.STORE_REMEDY)
+    if (failed_films := host["received_warning"]) and name == STORE:
+        yield Fault(name, failed_films, api_warnings.RECEIVED_REMEDY)
     if wrong := host["clock_warning"]:
         restart = f"pneumoctl ssh {name} -- sudo systemctl restart {UNITS[host['role']]}"
         yield Fault(name, wrong, api_warnings.CLOCK_REMEDY + restart)

@@ -115,11 +115,12 @@ def readiness_urls(host: Host) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the services of a host say: which is not ready, and why; a store that is nearly full; a wrong clock."""
+    """What the services of a host say: which is not ready, and why; and its warnings, empty if there are none."""
 
     not_ready: Mapping[str, str] = field(default_factory=dict)
     store_warning: str = ""
     clock_warning: str = ""
+    received_warning: str = ""
 
 
 def readiness(agents: Agents, host: Host) -> Readiness:
@@ -130,7 +131,7 @@ def readiness(agents: Agents, host: Host) -> Readiness:
     said = {service: answer for service, _, answer in answers}
     reasons = {service: reason for service, answer in said.items() if (reason := _reason(answer))}
     api = _document(said.get("api", ""))
-    return Readiness(reasons, api_warnings.of_store(api), api_warnings.of_clock(api))
+    return Readiness(reasons, api_warnings.of_store(api), api_warnings.of_clock(api), api_warnings.of_received(api))
 
 
 def parse(output: str) -> HostFacts:

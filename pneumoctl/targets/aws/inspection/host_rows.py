@@ -29,6 +29,7 @@ def rows(inventory: Inventory | None, cloud: CloudState, answers: Mapping[str, A
         said = _readiness(host, answers.get(host.name + READINESS, Readiness()))
         row |= {"not_ready": dict(said.not_ready)}
         row |= {"store_warning": said.store_warning, "clock_warning": said.clock_warning}
+        row["received_warning"] = said.received_warning
         row["next"] = row["next"] or _restart(host, cloud.region)
         made.append({**row, "good": not any(faults.of_host(row))})
     return made

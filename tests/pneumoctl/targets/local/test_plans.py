@@ -184,3 +184,24 @@ def test_a_redis_before_7_gets_rights_that_do_not_differ_by_key() -> None:
     older = rights(replace(DESIRED, rights_by_key=False))
     assert "(" not in older and "~pneumo:* " in older and "+hsetnx" in older
     assert "(~pneumo:trail* +hsetnx" in rights(DESIRED) and "~pneumo:1:* " in rights(DESIRED)
+
+
+def test_the_dicom_receiver_is_a_service_of_its_own_if_it_has_a_port() -> None:
+    settings = Settings(target="local", dicom_port=104, dicom_calling="CR1,CR2", dicom_certificate="/c", dicom_ca="/a")
+    ports = {"redis": 1, "api": 2, "ui": 3, "dicom": 104}
+    desired = replace(DESIRED, settings=settings, inventory=inventory.local(ports))
+    lines = describe(up_plan.plan(desired))
+    begin = lines.index("  + Configure and start the DICOM receiver PNEUMOCTL on app")
+    assert lines[begin + 1 : begin + 4] == [
+        "      write    /s/env/dicom.env (600, secret)",
+        "      restart  dicom",
+        "      run      wait until the receiver accepts connections",
+    ]
+    environment = dict(line.split("=", 1) for line in files(desired)["/s/env/dicom.env"].content.splitlines())
+    assert environment["DICOM_PORT"] == "104" and environment["DICOM_CALLING"] == "CR1,CR2"
+    assert environment["API_SOCKET"] == "/s/api.sock" and environment["API_TOKEN"] == SECRETS.api_token
+    assert (environment["DICOM_CERTIFICATE"], environment["DICOM_CA"]) == ("/c", "/a")
+    config = files(desired)["/s/supervisor/supervisord.conf"].content
+    assert "[program:dicom]" in config and "webapp.receiver" in config
+    assert "dicom" not in files(DESIRED)["/s/supervisor/supervisord.conf"].content
+    assert not any("dicom" in path for path in files(DESIRED))

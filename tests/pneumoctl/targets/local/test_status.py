@@ -23,6 +23,7 @@ API: dict[str, Any] = {
 FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "Redis cannot be reached"}}}
 SAID = {"warning": "the store is 83 % full"}
 NEARLY_FULL = {"status": "ready", "checks": {"store": {"ok": True, "fault": None, **SAID}}}
+FILMS = {"checks": {"received": {"ok": True, "fault": None, "warning": "1 received film has no result"}}}
 AHEAD = {"checks": {"clock": {"ok": True, "fault": None, "warning": "this host's clock was set by +90 s"}}}
 NO_SPACE = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "the store is full", **SAID}}}
 UNFINISHED = {"exported": "", "directory": True}
@@ -68,6 +69,11 @@ GOOD: dict[str, Any] = {
             {"api": NEARLY_FULL},
             True,
             ["redis: the store is 83 % full; next: pneumoctl results export PATH, and: pneumoctl results erase ID; or"],
+        ),
+        (
+            {"api": FILMS},
+            True,
+            ["api: 1 received film has no result; next: look at /received on the web page, and: pneumoctl logs api"],
         ),
         (
             {"api": AHEAD},

@@ -27,6 +27,7 @@ HOST: dict[str, Any] = {
     "not_ready": {},
     "store_warning": "",
     "clock_warning": "",
+    "received_warning": "",
     "leased": False,
     "units": {"pneumoctl-api": "active", "redis-server": "active"},
     "failed": [],

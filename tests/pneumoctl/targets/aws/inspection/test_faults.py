@@ -21,6 +21,7 @@ REPAIRED = {"name": "nginx", "next": "pneumoctl up, which repairs its address an
 STOPPED = {"units": {"pneumoctl-api": "inactive"}, "not_ready": {"api": "it does not run"}}
 NEARLY_FULL = {"store_warning": "the store is 83 % full (850 of 1024 MB)"}
 CLOCK_AHEAD = {"clock_warning": "this host's clock is 40 days ahead of that of Redis"}
+FILMS_FAILED = {"received_warning": "1 received film has no result, because scoring failed"}
 GATEWAY = {"serves": False, "error": "the front door answers 502", "next": "pneumoctl logs nginx"}
 ENDED = {
     "serves": False,
@@ -40,6 +41,13 @@ ENDED = {
         (
             GOOD | {"hosts": [HOST | NEARLY_FULL, HOST | NEARLY_FULL | {"name": "app-1"}]},
             ["app-0: the store is 83 % full (850 of 1024 MB); next: pneumoctl results export PATH, and: pneumoctl "],
+        ),
+        (
+            GOOD | {"hosts": [HOST | FILMS_FAILED, HOST | FILMS_FAILED | {"name": "app-1"}]},
+            [
+                "app-0: 1 received film has no result, because scoring failed; next: look at /received on the web page"
+                ", and: pneumoctl logs api"
+            ],
         ),
         (
             GOOD | {"hosts": [HOST, HOST | CLOCK_AHEAD | {"name": "app-1"}]},
