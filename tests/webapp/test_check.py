@@ -106,6 +106,21 @@ def test_a_page_passes_under_its_host_names_and_fails_with_a_wrong_token(served)
     assert (code, "/ answered 502" in last) == (1, True)
 
 
+def test_a_page_with_users_passes_if_its_token_lets_it_ask_for_sessions(environment, tmp_path):
+    token = {"PAGE_TOKEN": "the-token-of-the-page"}
+    server = Gunicorn(
+        "webapp.api", tmp_path, {**environment, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), **token, "AUTH": "users"}
+    )
+    server.start()
+    try:
+        page = ui_environment(server.url) | {"AUTH": "users", "API_TOKEN": token["PAGE_TOKEN"]}
+        assert check("ui", page)[:2] == (0, {"check": "ui", "ok": True})
+        code, _, last = check("ui", page | {"API_TOKEN": "another-token-of-tests"})
+        assert (code, "/ answered 502" in last) == (1, True)
+    finally:
+        server.stop()
+
+
 def test_a_page_without_an_api_fails():
     code, _, last = check("ui", ui_environment(f"http://127.0.0.1:{free_port()}"))
     assert (code, "/readyz answered 503" in last) == (1, True)
