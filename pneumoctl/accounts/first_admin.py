@@ -19,6 +19,7 @@ class FirstAdmin:
     name: str = ""
     link: Mapping[str, Any] | None = None
     invited: tuple[str, ...] = ()
+    not_made: str = ""  # the name that was wanted, if there are users already
     damaged: tuple[str, ...] = ()
 
     @property
@@ -36,6 +37,9 @@ class FirstAdmin:
                 "to add users: pneumoctl users add NAME --role reviewer",
             ]
         said = [f"admin {name} has set no password yet: pneumoctl users reset {name}" for name in self.invited]
+        if self.not_made:
+            add = f"pneumoctl users add {self.not_made} --role admin"
+            said.append(f"there are users already, so that {self.not_made} was not made an admin; to add one: {add}")
         if self.damaged:
             said.append(f"users whose record is damaged cannot log in: {', '.join(self.damaged)}")
         return said
@@ -56,7 +60,8 @@ def ensure(accounts: Accounts, wanted: str = "") -> FirstAdmin:
     if people or lost:
         active = any(user["role"] == "admin" and user["state"] == "active" for user in people)
         invited = [user["name"] for user in people if user["role"] == "admin" and user["state"] == "invited"]
-        return FirstAdmin(invited=() if active else tuple(invited), damaged=lost)
+        known = wanted in {user["name"] for user in people}
+        return FirstAdmin("", None, () if active else tuple(invited), "" if known else wanted, lost)
     name = checked_name(wanted) if wanted else default_name()
     made = accounts.invite(name, "admin")
     return FirstAdmin(name, made["link"])

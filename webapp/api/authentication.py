@@ -48,7 +48,8 @@ def _actor(with_session: bool) -> Actor:
     settings = services().settings
     of_page = _is_one_of(token, settings.page_token, settings.page_token_previous)
     if of_page or _is_one_of(token, settings.token, settings.token_previous):
-        return _of_session(PAGE if of_page else STACK) if with_session and settings.auth == "users" else STACK
+        sender = PAGE if of_page and settings.auth == "users" else STACK
+        return _of_session(sender) if with_session and settings.auth == "users" else sender
     client = services().accounts.tokens.verified(token)
     if client is None:
         raise _unauthorized()

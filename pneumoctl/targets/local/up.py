@@ -59,7 +59,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord, admin: str)
 
     journal = Journal(stack.journal, "up")
     try:
-        applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin, prepared.erased)
+        applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin, prepared.remarks)
     except StepFailed as error:
         if lost := port_reservation.lost(stack, prepared.ports):
             message = f"another program has taken port {lost[0]} meanwhile"

@@ -32,7 +32,9 @@ def test_a_stack_without_users_gets_an_admin_once(accounts: Accounts, url: str) 
     assert any(address in line for line in made.lines("https://page"))
     again = first_admin.ensure(accounts, "berta")
     assert (again.changed, again.document("https://page"), names(accounts).keys()) == ([], None, {"anna"})
-    assert again.lines("https://page") == ["admin anna has set no password yet: pneumoctl users reset anna"]
+    unset = "admin anna has set no password yet: pneumoctl users reset anna"
+    assert first_admin.ensure(accounts, "anna").lines("https://page") == [unset]
+    assert again.lines("https://page")[0] == unset and "users add berta --role admin" in again.lines("https://page")[1]
     session = accounts.begin_session(made.link["token"], PASSWORD)
     assert as_user(url, session, "/v1/users") == 200
     assert first_admin.ensure(accounts).lines("https://page") == []
