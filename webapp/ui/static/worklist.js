@@ -3,6 +3,7 @@
 import { load, merge, take, whatChanged } from "./worklist/rows.js";
 
 const TYPING_MS = 250;
+const SEARCH_MS = 30_000; // then the search has failed
 const POLL_MS = 5000;
 const QUIET_FAILURES = 2; // in a row; after more, the page says that the list may be out of date
 const DEFAULTS = { finding: "all", review: "all", order: "time" };
@@ -30,19 +31,21 @@ function address() {
 async function search(where = address()) {
   window.clearTimeout(typing);
   flight?.abort();
-  flight = new AbortController();
+  const controller = new AbortController();
+  flight = controller;
+  const tooLong = window.setTimeout(() => controller.abort(), SEARCH_MS);
   const number = ++asked;
   searching = true;
   form.classList.add("busy");
   let page = null;
   let reason = "";
-  try { page = await load(where, flight.signal); } catch (error) { reason = error.message; }
-  if (number !== asked) { return false; }
+  try { page = await load(where, controller.signal); } catch (error) { reason = error.message; }
+  window.clearTimeout(tooLong);
+  if (number !== asked) { return; }
   searching = false;
   form.classList.remove("busy");
   if (page) { show(page); } else { fail(where, reason); }
   window.history.replaceState(window.history.state, "", where);
-  return Boolean(page);
 }
 
 // Show a page of the list, all of it.
