@@ -48,8 +48,8 @@ def decode(content: bytes, wide: bool = False) -> tuple[Image.Image, Stated, Gre
         upright = turn(dataset)
         values, padding = stored_values(dataset)
         del dataset.PixelData  # frees it, unless the values are a view of it
+        film = grey16.of_dicom(values, dataset, padding, upright) if wide else None  # before the picture takes memory
         grey = to_display(values, dataset, padding)
-        film = grey16.of_dicom(values, dataset, padding, upright) if wide else None
         return grey if upright is None else grey.transpose(upright), stated(dataset), film
     except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file
         raise

@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from model.images.decode import decode
 from model.images.limits import Refused
 from model.serving.prediction import Prediction, Scoring
 from pneumoctl import installation
@@ -42,8 +43,6 @@ class Reports(NamedTuple):
 
 def _drawn(content: bytes) -> bytes | None:
     """The picture in a file as PNG, as large as the store would keep it; None if it cannot be decoded."""
-    from model.images.decode import decode
-
     try:
         grey = decode(content).grey
     except Refused:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.images import limits
+from model.images import grey16, limits
 from model.images.decode import decode
 from model.images.dicom_values import COMPRESSED, UNCOMPRESSED
 from model.images.limits import Refused
@@ -31,18 +31,19 @@ def resident(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
-def measure(small, large):
-    decode(small)  # so that no library is loaded while memory is measured
+def measure(small, large, wide):
+    decode(small, wide)  # so that no library is loaded while memory is measured
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
     before = resident("VmRSS")
-    decode(large)
+    decode(large, wide)
     print(resident("VmHWM") - before, flush=True)
 
 for line in sys.stdin:
     child = os.fork()
     if not child:
         try:
-            measure(*(Path(path).read_bytes() for path in line.rstrip().split(chr(9))))
+            *paths, wide = line.rstrip().split(chr(9))
+            measure(*(Path(path).read_bytes() for path in paths), wide == "True")
         except BaseException as error:
             print(repr(error), flush=True)
         os._exit(0)
@@ -59,19 +60,19 @@ def decoder() -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-Growth = Callable[[bytes, bytes], int]
+Growth = Callable[..., int]
 
 
 @pytest.fixture
 def growth(decoder: "subprocess.Popen[str]", tmp_path: Path) -> Growth:
-    """Bytes that decoding `large` adds to a process that has decoded `small`."""
+    """Bytes that decoding `large`, with the values of a `wide` film or without, adds after `small`."""
 
-    def measured(small: bytes, large: bytes) -> int:
+    def measured(small: bytes, large: bytes, wide: bool = False) -> int:
         paths = [tmp_path / "small", tmp_path / "large"]
         for path, content in zip(paths, (small, large), strict=True):
             path.write_bytes(content)
         assert decoder.stdin and decoder.stdout
-        print(*paths, sep="\t", file=decoder.stdin, flush=True)
+        print(*paths, wide, sep="\t", file=decoder.stdin, flush=True)
         return int(decoder.stdout.readline())
 
     return measured
@@ -127,6 +128,17 @@ def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: floa
 def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], most: float, growth: Growth) -> None:
     small, large = (films.content(films.make(np.zeros((side, side), kind), **tags)) for side in (100, SIDE))
     assert growth(small, large) <= most * SIDE**2 + SLACK
+
+
+@pytest.mark.parametrize("kind", ["<u2", "<i2", "PNG"])
+def test_bytes_a_pixel_of_a_film_whose_values_are_kept(films: Any, kind: str, growth: Growth) -> None:
+    """The limit of memory holds for them, too: the largest picture may take WORKING_BYTES."""
+    contents = [
+        encoded("I;16", side, kind) if kind == "PNG" else films.content(films.make(np.zeros((side, side), kind), 12))
+        for side in (100, SIDE)
+    ]
+    film = 2 * grey16.MAX_SIDE**2  # does not grow with the picture: of 40 million pixels, all takes 193 MB
+    assert growth(*contents, wide=True) <= limits.WORKING_BYTES / limits.MAX_PIXELS * SIDE**2 + film + SLACK
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90"])

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, settings
+from tests.webapp.api.storage.test_erasure import DAY, Clock, keys
 from tests.webapp.api.test_restore import ALL, OWN, archive, changed
 from webapp.api.restore import Refused, restore
-from webapp.api.storage.errors import PictureDamaged
+from webapp.api.storage.errors import Damaged, Missing, PictureDamaged
 from webapp.api.storage.records import Record
 from webapp.api.storage.store_copy import StoreCopy
 
@@ -64,9 +65,24 @@ def test_a_damaged_film_is_exported_as_such_and_its_result_is_imported_without_i
             store.film(FILMED.id)
 
 
-def test_a_record_with_something_else_as_its_film_is_damaged(store) -> None:
-    from webapp.api.storage.errors import Damaged
+def test_a_film_expires_with_its_result(redis_server) -> None:
+    clock = Clock(redis_server)
+    clock.store.put(FILMED, PICTURE, film=FILM)
+    clock.passed += 31 * DAY
+    with pytest.raises(Missing):
+        clock.store.film(FILMED.id)
+    assert clock.store.eraser.erase_expired(10) == 1
+    assert keys(redis_server) == set()
 
+
+def test_a_film_that_is_left_over_of_a_result_is_erased(redis_server) -> None:
+    clock = Clock(redis_server)
+    redis_server.client().set(f"pneumo:1:film:{FILMED.id}", FILM)
+    assert clock.store.eraser.erase_unlisted() == 1
+    assert keys(redis_server) == set()
+
+
+def test_a_record_with_something_else_as_its_film_is_damaged(store) -> None:
     bad = Record(record(3).prediction, None, {"sha256": 7})
     store.put(bad, None)
     with pytest.raises(Damaged):

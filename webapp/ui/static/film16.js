@@ -84,7 +84,8 @@ export class TableRenderer {
 }
 
 // Draws a film by the graphics processor. Throws if there is none, or it takes no such film. WebGL2 that is computed by
-// the processor is slower than the table, and is not used.
+// the processor takes ten times as long as the table, and is not used.
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const VERTICES = `#version 300 es
 void main() {
   gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
@@ -113,6 +114,8 @@ export class WebglRenderer {
     const options = { alpha: false, antialias: false, depth: false, stencil: false, failIfMajorPerformanceCaveat: true };
     const gl = canvas.getContext("webgl2", options);
     if (!gl || gl.getParameter(gl.MAX_TEXTURE_SIZE) < Math.max(film.width, film.height)) { throw new Error("no WebGL2"); }
+    const named = gl.getExtension("WEBGL_debug_renderer_info");
+    if (named && SOFTWARE.test(gl.getParameter(named.UNMASKED_RENDERER_WEBGL))) { throw new Error("no graphics processor"); }
     this.gl = gl;
     const program = gl.createProgram();
     for (const [kind, source] of [[gl.VERTEX_SHADER, VERTICES], [gl.FRAGMENT_SHADER, FRAGMENTS]]) {
