@@ -15,7 +15,7 @@ from webapp.roles import OF_ROLE
 from webapp.ui.account_client import AccountClient
 from webapp.ui.transport import ApiError
 
-_ACCOUNTS, _AUTH = "pneumo-accounts", "pneumo-auth"
+_ACCOUNTS, _AUTH, _PROXY = "pneumo-accounts", "pneumo-auth", "pneumo-proxy"
 _HELD: ContextVar[Mapping[str, str]] = ContextVar("_HELD", default=MappingProxyType({}))
 _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 # Routes for people who have not logged in, and for monitoring.
@@ -34,9 +34,9 @@ _NEEDED = {  # the scope that a route needs, beyond reading
 }
 
 
-def install(app: Flask, auth: Auth, accounts: AccountClient) -> None:
-    """Have every request checked before its view."""
-    app.extensions[_ACCOUNTS], app.extensions[_AUTH] = accounts, auth
+def install(app: Flask, auth: Auth, accounts: AccountClient, proxy: str = "") -> None:
+    """Have every request checked before its view. `proxy`: the only address whose X-Real-IP is believed."""
+    app.extensions[_ACCOUNTS], app.extensions[_AUTH], app.extensions[_PROXY] = accounts, auth, proxy
     app.jinja_env.globals.update(may=may, viewer=viewer, with_users=auth == "users")
     if auth == "users":
         app.before_request(_require)
@@ -84,9 +84,9 @@ def has_session() -> bool:
 
 
 def client_address() -> str:
-    """Where the request comes from: what nginx, in front of the page, says of it; without nginx the peer."""
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded or request.remote_addr or ""
+    """Where the request comes from: what nginx, in front of the page, says of it; of others the peer."""
+    peer, proxy = request.remote_addr or "", current_app.extensions[_PROXY]
+    return request.headers.get("X-Real-IP", peer) if proxy and peer == proxy else peer
 
 
 def keep(response: Response, session: NewSession) -> Response:
