@@ -120,6 +120,21 @@ def test_a_session_that_ends_during_an_upload_loses_no_file(stack: Stack, watche
     assert total(stack) == before + len(films)
 
 
+def test_another_user_of_the_tab_does_not_see_the_list_of_an_upload(stack: Stack, watched: Watched, tmp_path: Path):
+    film, page = tmp_path / "name-of-a-patient.png", watched.page
+    film.write_bytes(phantom.png(3, 192))
+    become(page, stack, "grace", "reviewer")
+    page.get_by_label("Chest X-rays").set_input_files(film)
+    expect(page.locator("[data-queue] li")).to_have_count(1)
+    page.get_by_role("button", name="Log out").click()
+    become(page, stack, "heidi", "reviewer")
+    expect(page.locator("form.scripted")).to_be_visible()
+    expect(page.locator("[data-queue] li")).to_have_count(0)
+    page.get_by_role("button", name="Log out").click()
+    log_in(page, "grace")
+    expect(page.locator("[data-queue] li[data-state=unsent]")).to_have_count(1)
+
+
 def test_a_review_by_a_key_without_a_session_is_an_error_and_can_be_saved_later(stack: Stack, watched: Watched):
     page, identifier = watched.page, stored(stack)
     become(page, stack, "carol", "reviewer")
