@@ -7,6 +7,9 @@ PUBLIC = "public"  # no authentication
 PAGE = "page"  # the stack's token, also before anybody has logged in
 SELF = "self"  # a user with a session, whatever the role
 NEEDED: Mapping[str, str] = {
+    "health.livez": PUBLIC,
+    "health.readyz": PUBLIC,
+    "health.metrics": PUBLIC,
     "v1.openapi": PUBLIC,
     "v1.create": "predict",
     "v1.find": "predict",
@@ -21,13 +24,13 @@ NEEDED: Mapping[str, str] = {
     "v1.add_feedback": "review",
     "v1.withdraw_feedback": "review",
     "v1.erase": "erase",
+    "changes.position": "read",
     "dicomweb.store": "dicom",
+    "films.view": "read",
     "received.index": "read",
     "received.retry": "predict",
     "received.discard": "erase",
-    "films.view": "read",
     "sources.show": "read",
-    "changes.position": "read",
     "trail.index": "accounts",
     "accounts.index": "accounts",
     "accounts.create": "accounts",

@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, g, has_app_context, request
 
 from webapp.account_documents import CurrentSession, NewSession
 from webapp.environment import Auth
-from webapp.requests import NO_SESSION, SESSION_HEADER
+from webapp.requests import NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
 from webapp.ui.account_client import AccountClient
 from webapp.ui.transport import ApiError
@@ -23,6 +23,7 @@ _PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.cho
 _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
 _CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
+_UNATTENDED = {"live.changes"}  # asked by scripts again and again
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
     "finding.find": "predict",
@@ -116,6 +117,8 @@ def _require() -> None:
         return
     session = request.cookies.get(_cookie()[0], "")
     g.credentials = {SESSION_HEADER: session if _TOKEN.fullmatch(session) else NO_SESSION}
+    if request.endpoint in _UNATTENDED:
+        g.credentials[UNATTENDED_HEADER] = "1"
     if request.endpoint is None or request.endpoint in _PUBLIC:
         return
     if g.credentials[SESSION_HEADER] == NO_SESSION:
