@@ -18,6 +18,7 @@ from pneumoctl.hosts import configure
 from pneumoctl.plan.steps import Step
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import plan, up
@@ -47,6 +48,9 @@ class Agents:
     def pending(self, _: object, steps: Sequence[Step]) -> list[bool]:
         return [step.title in self.titles for step in steps]
 
+    def read_output(self, host: Host, *_: object) -> str:
+        return "nginx\n" if f"{host.name} shares its login" in self.titles else ""
+
     def read(self, _: object, paths: Sequence[str]) -> list[str | None]:
         return ["changed by hand" for _ in paths]
 
@@ -65,7 +69,7 @@ def planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planning:
     monkeypatch.setattr(store_loss, "lines", lambda *_: [])
     monkeypatch.setattr(desired, "available_releases", lambda *_: None)
     monkeypatch.setattr(desired, "current_links", lambda hosts: {host.name: {} for host in hosts.inventory.hosts})
-    monkeypatch.setattr(desired, "desired_state", lambda *_: DESIRED)
+    monkeypatch.setattr(desired, "desired_state", lambda *given: replace(DESIRED, shared_login=given[4]))
 
     def report(
         changes: Sequence[Change] = (),
@@ -100,6 +104,12 @@ def test_a_stack_that_is_as_planned_has_nothing_to_do(planning: Planning) -> Non
     document, code, text = planning()
     assert code == Exit.DONE and document["hosts"] == {"changes": [], "erased": [], "differences": [], "unknown": {}}
     assert "AWS is as planned" in text and "the hosts are in their desired state" in text
+
+
+def test_the_end_of_a_login_that_all_share_is_told(planning: Planning) -> None:
+    _, _, text = planning(pending=[FRONT_DOOR, "nginx shares its login"])
+    assert "nobody can use the page until they have a user of their own" in text
+    assert "user of their own" not in planning(pending=[FRONT_DOOR])[2]
 
 
 def test_a_difference_on_a_host_is_a_change(planning: Planning) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pneumoctl.accounts.first_admin import FirstAdmin
 from pneumoctl.aws.terraform import recovery
 from pneumoctl.errors import PneumoError
 from pneumoctl.targets.aws import up
@@ -33,6 +34,7 @@ def exported(world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Wo
     monkeypatch.setattr(provision, "stop_training_hosts", lambda _: world.told.append(("train", "stop")))
     monkeypatch.setattr(change, "change", lambda *_: world.told.append(("all", "change")) or {"changed": []})
     monkeypatch.setattr(wanted_imports, "import_all", lambda _: None)
+    monkeypatch.setattr(up, "_make_first_admin", lambda *_: FirstAdmin())
     monkeypatch.setattr(up, "_report", lambda *_: "report")
     return world
 
