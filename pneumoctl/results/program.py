@@ -17,6 +17,7 @@ _STORAGE = (
         "connection",
         "erasure",
         "errors",
+        "film_queue",
         "keys",
         "listing",
         "records",

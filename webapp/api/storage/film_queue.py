@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import redis
 
 from webapp.api.storage import usage
-from webapp.api.storage.errors import Damaged, Missing, StoreFull, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, StoreFull, StoreUnavailable, redis_errors
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import transact
@@ -261,6 +261,14 @@ class FilmQueue:
         """The entries of a film in the index of errors, of which there are few."""
         end = f":{identifier}".encode()
         return [member for member in pipe.zrevrangebylex(FAILED, "+", "-") if member.endswith(end)]
+
+    def unscored(self) -> int:
+        """How many received films have no result; 0 for a store of an earlier version, which has no queue."""
+        try:
+            state = self.state()
+        except StoreUnavailable:  # its user of the API has no right to that
+            return 0
+        return state.waiting + state.failed
 
     def state(self) -> QueueState:
         """How many films wait, for how long, and how many have failed."""
