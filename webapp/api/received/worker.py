@@ -76,7 +76,7 @@ class Worker:
         if claim.deliveries > ATTEMPTS:
             self._fail(claim, "scoring-died", f"The process that scored this film ended {ATTEMPTS} times.")
             return
-        file = FileStorage(stream=_QueuedFile(self._queue, claim))  # type: ignore[arg-type]
+        file = FileStorage(_QueuedFile(self._queue, claim), claim.file)  # type: ignore[arg-type]
         deadline = time.monotonic() + self._lease_s / 2
         try:
             intake.process_file(self._services, file, claim.file, deadline, listed=True)
