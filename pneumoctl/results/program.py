@@ -20,6 +20,7 @@ _STORAGE = (
         "film_queue",
         "keys",
         "listing",
+        "queued_films",
         "records",
         "result_parts",
         "retention",

@@ -9,7 +9,8 @@ from werkzeug.datastructures import FileStorage
 from webapp.api import intake
 from webapp.api.services import Services
 from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
-from webapp.api.storage.film_queue import Claim, FilmQueue
+from webapp.api.storage.film_queue import FilmQueue
+from webapp.api.storage.queued_films import Claim
 from webapp.concurrency import Busy
 
 log = logging.getLogger(__name__)
