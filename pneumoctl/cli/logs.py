@@ -11,7 +11,7 @@ from pneumoctl.targets.dispatch import target
 Service = Annotated[
     str | None,
     typer.Argument(
-        help="redis, api, ui, pneumoctl; local: supervisord; aws: nginx, prometheus, terraform, or the name of a host.",
+        help="redis, api, ui, pneumoctl; local: dicom, supervisord; aws: nginx, prometheus, terraform, or a host.",
         metavar="[SERVICE|HOST]",
     ),
 ]

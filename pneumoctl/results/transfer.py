@@ -50,7 +50,7 @@ class Summary:
     """How much a store or an export holds. Equal `contents`: the same results with the same reviews.
 
     `unkept`: the ids of the MAC keys that sealed an export and are not on this machine. `size`: bytes that the store
-    has in memory. `path`: the export.
+    has in memory. `path`: the export. `received`: films that came by DICOM and have no result; no export has them.
     """
 
     counts: Mapping[str, int]
@@ -58,6 +58,7 @@ class Summary:
     unkept: tuple[str, ...] = ()
     size: int = field(default=0, compare=False)
     path: Path | None = field(default=None, compare=False)
+    received: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return described(self.counts)
@@ -73,7 +74,15 @@ def count(store: ResultStore) -> Summary:
     """What the store holds now."""
     document = json.loads(run(store, program.EXPORT, ("--count",)))
     contents, size = document.pop("contents"), document.pop("bytes")
-    return Summary(document, contents, size=size)
+    received = document.pop("received", 0)
+    return Summary(document, contents, size=size, received=received)
+
+
+def require_scored(held: Summary) -> None:
+    """Raise PneumoError if a store that is to be removed holds films that were accepted and have no result."""
+    if held.received:
+        message = f"the store holds {counted(held.received, 'received film')} without a result, which no export has"
+        raise PneumoError(message, "wait until they are assessed, or look at /received on the web page, then try again")
 
 
 def run(store: ResultStore, module: str, arguments: Sequence[str] = (), stdin: Iterable[bytes] = ()) -> bytes:

@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(f"{store.older_than(arguments.older_than)}\n")
             return 0
         if arguments.count:
-            sys.stdout.write(json.dumps(store.summary()) + "\n")
+            sys.stdout.write(json.dumps({**store.summary(), "received": store.queue.unscored()}) + "\n")
             return 0
         if arguments.actor:
             record(store, arguments.actor)

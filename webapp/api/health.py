@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 
 from webapp.api.services import Services
 from webapp.api.storage.errors import StoreUnavailable
-from webapp.api.storage.film_queue import QueueState
+from webapp.api.storage.queued_films import QueueState
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
 from webapp.documents import Check, Checks, Readiness

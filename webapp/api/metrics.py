@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import get_args
 
 from model.serving.prediction import Prediction, RefusalCode
-from webapp.api.storage.film_queue import QueueState
+from webapp.api.storage.queued_films import QueueState
 from webapp.api.storage.retention import Clock
 from webapp.api.storage.usage import Usage
 from webapp.documents import Label

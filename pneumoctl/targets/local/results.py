@@ -64,10 +64,12 @@ def main(verb: str, root: str, target: str, *more: str) -> int:
     stack, folder = Stack(Path(root).name, Path(root)), Path(target)
     try:
         if verb == "check":
+            transfer.require_scored(transfer.count(store(stack)))
             transfer.require_space(store(stack), folder, sum(map(_size, more)))
             return 0
         exported = transfer.export(stack, store(stack), folder)
         transfer.require_intact(exported, folder)
+        transfer.require_scored(transfer.count(store(stack)))  # once more: the API is stopped by now
     except PneumoError as error:
         sys.stdout.write(json.dumps({"message": error.message, "hint": error.hint}))
         return int(error.code)

@@ -192,3 +192,19 @@ def test_the_folder_above_an_export_leads_to_it(stack_of: StackOf, tmp_path: Pat
         archive.verify(tmp_path / "a teardown")
     assert error.value.hint == f"did you mean: pneumoctl results import '{tmp_path}/a teardown/results'"
     assert error.value.code == Exit.USAGE
+
+
+def test_films_without_a_result_are_counted_and_keep_a_store_from_being_removed(stack_of: StackOf) -> None:
+    made = filled(stack_of)
+    before = transfer.count(made.reached)
+    transfer.require_scored(before)
+    store = made.store
+    store.queue.put(b"a film", "CR-A.dcm")
+    held = transfer.count(made.reached)
+    assert held.received == 1 and held == before
+    with pytest.raises(PneumoError, match="1 received film without a result"):
+        transfer.require_scored(held)
+    claim = store.queue.claim(60, 0.01)
+    assert claim is not None
+    store.queue.fail(claim, "internal", "It broke.")
+    assert transfer.count(made.reached).received == 1

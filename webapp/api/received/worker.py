@@ -10,7 +10,8 @@ from werkzeug.datastructures import FileStorage
 from webapp.api import intake
 from webapp.api.services import Services
 from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
-from webapp.api.storage.film_queue import Claim, FilmQueue
+from webapp.api.storage.film_queue import FilmQueue
+from webapp.api.storage.queued_films import Claim
 from webapp.api.storage.trail import Act
 from webapp.concurrency import Busy
 
@@ -78,7 +79,7 @@ class Worker:
         if claim.deliveries > ATTEMPTS:
             self._fail(claim, "scoring-died", f"The process that scored this film ended {ATTEMPTS} times.")
             return
-        file = FileStorage(stream=_QueuedFile(self._queue, claim))  # type: ignore[arg-type]
+        file = FileStorage(_QueuedFile(self._queue, claim), claim.file)  # type: ignore[arg-type]
         deadline = time.monotonic() + self._lease_s / 2
         try:
             intake.process_file(self._services, file, claim.file, deadline, partial(_upload, claim))

@@ -9,14 +9,15 @@ import hashlib
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import redis
 
 from webapp.api.storage import usage
-from webapp.api.storage.errors import Damaged, Missing, StoreFull, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, StoreFull, StoreUnavailable, redis_errors
 from webapp.api.storage.keys import key_of
+from webapp.api.storage.queued_films import Claim, FailedFilm, Film, QueueState, film_id
 from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.api.storage.transactions import transact
 
@@ -26,64 +27,6 @@ _GROUP, _CONSUMER = "scorers", "api"  # one name for all processes: the lease al
 _RESERVE = 10  # percent of Redis' memory that stay free for results: each film needs one to leave the queue
 _SHOWN = 100  # errors in a list
 _UNKNOWN = "unknown"
-_LONG_SECONDS = 300  # the alert ReceivedFilmsWait fires from there, too
-
-
-@dataclass(frozen=True)
-class Film:
-    """A received film: `file` names it, `received` is the time of that (ISO 8601)."""
-
-    file: str
-    received: str
-    content: bytes
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A film that this process has for the time of a lease. `deliveries`: how often it was taken, with this time."""
-
-    entry: bytes  # in the stream
-    id: str
-    file: str
-    deliveries: int
-
-
-@dataclass(frozen=True)
-class FailedFilm:
-    """A received film without a result: when and why it was given up; `code` is for programs."""
-
-    id: str
-    file: str
-    failed: str
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class QueueState:
-    """Films that wait or are being scored, since when the oldest one does (seconds), and how many have failed."""
-
-    waiting: int
-    oldest_s: float | None
-    failed: int
-
-    @property
-    def warning(self) -> str | None:
-        """Words for films that have no result, or wait for long; None if there are none."""
-        if self.failed:
-            return f"{_films(self.failed)} no result, because scoring failed"
-        if self.oldest_s is not None and self.oldest_s > _LONG_SECONDS:
-            return f"{self.waiting} received films wait to be scored, the oldest for {self.oldest_s:.0f} s"
-        return None
-
-
-def _films(number: int) -> str:
-    return "1 received film has" if number == 1 else f"{number} received films have"
-
-
-def film_id(sha256: str, file: str) -> str:
-    """The id of a film with that SHA-256 (hexadecimal) and name, 32 hexadecimal digits."""
-    return hashlib.sha256(f"{sha256}\0{file}".encode()).hexdigest()[:32]
 
 
 class FilmQueue:
@@ -261,6 +204,14 @@ class FilmQueue:
         """The entries of a film in the index of errors, of which there are few."""
         end = f":{identifier}".encode()
         return [member for member in pipe.zrevrangebylex(FAILED, "+", "-") if member.endswith(end)]
+
+    def unscored(self) -> int:
+        """How many received films have no result; 0 for a store of an earlier version, which has no queue."""
+        try:
+            state = self.state()
+        except StoreUnavailable:  # its user of the API has no right to that
+            return 0
+        return state.waiting + state.failed
 
     def state(self) -> QueueState:
         """How many films wait, for how long, and how many have failed."""

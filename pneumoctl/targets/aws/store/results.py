@@ -102,7 +102,9 @@ def _changing_nothing() -> Iterator[None]:
 
 def require_unchanged(store: HostStore, exported: Summary) -> None:
     """Raise PneumoError unless the store still holds exactly what was exported."""
-    if transfer.count(store).contents != exported.contents:
+    held = transfer.count(store)
+    transfer.require_scored(held)
+    if held.contents != exported.contents:
         raise PneumoError(
             f"results were added or erased on {store.host}, or have expired, after they were exported",
             "run the same command again",

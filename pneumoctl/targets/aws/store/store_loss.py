@@ -202,6 +202,7 @@ def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None
     if doubtful:
         raise LosesResults(f"results that are added until then, because uploads may go on ({'; '.join(doubtful)})")
     held = transfer.count(store)
+    transfer.require_scored(held)
     if not any(held.counts.values()):
         return
     copy = _export_of(context.stack, held)
