@@ -73,12 +73,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterat
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def chromium() -> str:
     """Debian's Chromium, or the program named in CHROMIUM."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program:
         pytest.skip("no Chromium: install the package chromium or name one in CHROMIUM")
+    return program
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A new browser."""
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
         yield started

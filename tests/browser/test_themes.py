@@ -253,3 +253,12 @@ def test_without_scripts_times_are_utc(scriptless: BrowserContext, addresses: di
     page = scriptless.new_page()
     page.goto(addresses["list"])
     assert page.locator("tbody time").first.inner_text().endswith(" UTC")
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_rows_of_the_list_are_40_pixels_high_on_a_desk(addresses, browser: Browser, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(addresses["list"])
+    heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.getBoundingClientRect().height)")
+    assert heights == [40] * len(FILES)
+    page.close()

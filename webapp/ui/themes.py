@@ -47,8 +47,9 @@ def choose() -> Response:
     if chosen is None:
         raise BadRequest("There is no such theme.")
     response = redirect(_back(), 303)
+    secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
     # Not HttpOnly: theme.js writes it. Lax, so that a link from elsewhere opens in the chosen theme, too.
-    response.set_cookie(COOKIE, chosen.name, max_age=_YEAR, secure=request.is_secure, samesite="Lax")
+    response.set_cookie(COOKIE, chosen.name, max_age=_YEAR, secure=secure, samesite="Lax")
     return response
 
 

@@ -125,6 +125,8 @@ def test_the_form_keeps_the_theme_and_goes_back(page):
 def test_over_https_the_cookie_is_secure(page):
     answer = page.post("/theme", data={"theme": "dark"}, base_url="https://localhost")
     assert "Secure" in answer.headers["Set-Cookie"]
+    assert "Secure" in choose(page, "dark", **{"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
+    assert "Secure" not in choose(page, "dark").headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(
