@@ -63,12 +63,14 @@ class Entry(TypedDict):
     The newest one that is not withdrawn counts.
     review_damaged: a review or a withdrawal cannot be read, so that the one that counts is not known.
     disagrees: the review that counts contradicts the finding.
+    reviewer: who made it; null: not recorded. Only told for an export, with the header X-Pneumo-Export.
     """
 
     picture: bool
     review: Label | None
     review_damaged: bool
     disagrees: bool
+    reviewer: NotRequired[str | None]
 
 
 class Page(TypedDict):

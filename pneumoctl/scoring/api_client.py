@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -16,6 +18,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API answers with 429 or 503, or whose connection breaks
 LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
@@ -58,9 +61,9 @@ class ApiClient:
         return _document(b'{"predictions": [%b]}' % body)
 
     def page(self, cursor: str | None, rows: int) -> Any:
-        """A page of the list of all results, newest first, as the API sent it; `rows`: at most 100."""
+        """A page of the list of all results, newest first, as the API sent it for an export; `rows`: at most 100."""
         query = f"?limit={rows}" + (f"&cursor={quote(cursor)}" if cursor else "")
-        status, body = self._ask("GET", f"/v1/predictions{query}", None)
+        status, body = self._ask("GET", f"/v1/predictions{query}", None, {"X-Pneumo-Export": "1"})
         if status != 200:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         try:
@@ -99,14 +102,17 @@ class ApiClient:
             raise PneumoError("the API reports an unknown value of its setting outside_use", OTHER_VERSION)
         return Scoring(version, outside_use)
 
-    def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
+    def _ask(
+        self, method: str, path: str, fields: dict[str, Any] | None, more: Mapping[str, str] = _NO_HEADERS
+    ) -> tuple[int, bytes]:
         import urllib3
 
         url = f"{self.url}{path}"
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:
-                response = self._pool.request(method, url, fields=fields, headers=self._headers, redirect=False)
+                headers = {**self._headers, **more}
+                response = self._pool.request(method, url, fields=fields, headers=headers, redirect=False)
             except urllib3.exceptions.NewConnectionError as error:
                 raise self._unreached(error) from error
             except urllib3.exceptions.HTTPError as error:

@@ -22,6 +22,7 @@ class _Entry(TypedDict):
     review: Literal["pneumonia", "no pneumonia", "unsure"] | None
     review_damaged: bool
     disagrees: bool
+    reviewer: NotRequired[str | None]
 
 
 class _Problem(TypedDict):
@@ -103,7 +104,7 @@ def _write_page(page: Mapping[str, Any], out: IO[str], counts: Counter[str]) -> 
     for value, entry in zip(page["predictions"], known["entries"], strict=True):
         document = checked_prediction(current(value))
         fault = _REVIEW_DAMAGED if entry["review_damaged"] else None
-        review = csv_table.review_cells(entry["review"], entry["disagrees"], fault)
+        review = csv_table.review_cells(entry["review"], entry["disagrees"], fault, entry.get("reviewer"))
         out.write(csv_table.line(csv_table.cells(document["file"], document) + review))
         counts.update(results=1, reviewed=entry["review"] is not None and not fault, damaged=fault is not None)
     for each in known["damaged"]:
