@@ -106,6 +106,23 @@ def test_a_page_passes_under_its_host_names_and_fails_with_a_wrong_token(served)
     assert (code, "/ answered 502" in last) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("of_api", "of_page", "code"), [("users", "users", 0), ("none", "users", 1), ("users", "none", 1)]
+)
+def test_a_page_with_users_passes_if_its_token_is_accepted(environment, tmp_path, of_api, of_page, code):
+    page_token = "the-token-of-the-page"
+    more = {"AUTH": of_api, "PAGE_TOKEN": page_token, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    api = Gunicorn("webapp.api", tmp_path, environment | more)
+    api.start()
+    try:
+        of_ui = ui_environment(api.url) | {"AUTH": of_page, "API_TOKEN": page_token}
+        found, _, last = check("ui", of_ui)
+        assert found == code, last
+        assert check("ui", of_ui | {"API_TOKEN": "another-token-of-tests"})[0] == 1
+    finally:
+        api.stop()
+
+
 def test_a_page_without_an_api_fails():
     code, _, last = check("ui", ui_environment(f"http://127.0.0.1:{free_port()}"))
     assert (code, "/readyz answered 503" in last) == (1, True)

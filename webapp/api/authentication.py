@@ -45,27 +45,29 @@ def _actor(with_session: bool) -> Actor:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer":
         raise _unauthorized()
-    if _is_of_stack(token):
-        return _of_session() if with_session and services().settings.auth == "users" else STACK
+    settings = services().settings
+    of_page = _is_one_of(token, settings.page_token, settings.page_token_previous)
+    if of_page or _is_one_of(token, settings.token, settings.token_previous):
+        sender = PAGE if of_page and settings.auth == "users" else STACK
+        return _of_session(sender) if with_session and settings.auth == "users" else sender
     client = services().accounts.tokens.verified(token)
     if client is None:
         raise _unauthorized()
     return Actor(client.name, "token", "client", frozenset(client.scopes))
 
 
-def _is_of_stack(token: str) -> bool:
-    settings = services().settings
-    accepted = [each for each in (settings.token, settings.token_previous) if each]
+def _is_one_of(token: str, *tokens: str) -> bool:
+    accepted = [each for each in tokens if each]
     sent = token.encode("utf-8", "surrogatepass")
     matches = [hmac.compare_digest(sent, each.encode()) for each in accepted]  # constant time: no early exit
     return any(matches)
 
 
-def _of_session() -> Actor:
-    """With the stack's token, who acts is told by the session; without the header it is pneumoctl."""
+def _of_session(otherwise: Actor) -> Actor:
+    """Who acts is told by the session; without its header it is whose token was sent: pneumoctl's, or the page's."""
     token = request.headers.get(SESSION_HEADER)
     if token is None:
-        return STACK
+        return otherwise
     if token == NO_SESSION:
         return PAGE
     found = services().accounts.sessions.current(token)

@@ -57,6 +57,8 @@ class ApiSettings:
     max_wait: float
     answer_seconds: float
     auth: Auth = "none"
+    page_token: str = ""
+    page_token_previous: str = ""
     session_idle: float = 1800.0
     session_absolute: float = 43200.0
 
@@ -74,6 +76,8 @@ class ApiSettings:
         MAX_ANSWER: after this time no further file of a request is started. The page gives up after its API_TIMEOUT,
         which must be longer.
         AUTH: "users", who log in to the page with sessions and roles, or "none": all who reach the page may do all.
+        PAGE_TOKEN and PAGE_TOKEN_PREVIOUS: of the page, which with AUTH=users may do nothing for which a user must log
+        in; so a page of an earlier release, which asks nobody to, shows nothing.
         SESSION_IDLE_MINUTES: a session ends so long after its last use; SESSION_HOURS: so long after the login.
         THREADS: threads of ONNX Runtime for one picture; 0: its own choice.
         """
@@ -91,6 +95,8 @@ class ApiSettings:
             max_wait=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
             answer_seconds=environment.number("MAX_ANSWER", 45.0, 0.1, 600.0),
             auth=environment.auth(),
+            page_token=environment.secret("PAGE_TOKEN", default=""),
+            page_token_previous=environment.secret("PAGE_TOKEN_PREVIOUS", default=""),
             session_idle=60.0 * environment.number("SESSION_IDLE_MINUTES", 30, 1, 1440),
             session_absolute=3600.0 * environment.number("SESSION_HOURS", 12, 1, 168),
         )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
 
 from webapp.concurrency import Busy
@@ -33,7 +33,8 @@ def _handle(error: Exception) -> Response:
     if isinstance(error, SecurityError):  # for a foreign host name no URL can be built, and so no page rendered
         return Response("This host name is not served here.\n", 400, mimetype="text/plain")
     shown = as_api_error(error)
-    login = login_page.ended(shown) if shown.code == "session-ended" and not wants_json() else None
+    may_log_in = shown.code == "session-ended" and "login" in current_app.blueprints and not wants_json()
+    login = login_page.ended(shown) if may_log_in else None
     if isinstance(error, RequestEntityTooLarge) or shown.status in (401, 403):
         _drain_upload()
     if login is not None:

@@ -94,7 +94,7 @@ def page_of_fake_api(fake_api: FakeApi) -> FlaskClient:
 @pytest.fixture
 def users(config) -> Iterator[UsersPage]:
     """The page and a real API with AUTH=users."""
-    app = api.create_app({**config, "AUTH": "users"})
+    app = api.create_app({**config, "AUTH": "users", "PAGE_TOKEN": "the-token-of-the-page"})
     with serving(make_server("127.0.0.1", 0, app, threaded=True)) as server:
         yield UsersPage(f"http://127.0.0.1:{server.server_port}", app)
 

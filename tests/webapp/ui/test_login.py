@@ -5,8 +5,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.webapp.api.accounts_api import PASSWORD
+from tests.webapp.servers import ui_environment
 from tests.webapp.ui.pages import assert_no_finding, send, visible
 from tests.webapp.ui.users import SCRIPT, UsersPage, hidden, log_in
+from webapp import ui
 from webapp.api.accounts.attempts import PER_NAME
 
 UNKNOWN = "0" * 32
@@ -103,8 +105,9 @@ def test_a_session_that_the_browser_was_given_by_others_is_not_taken_over(users)
 
 @pytest.mark.parametrize("cookie", ["", "none", "x", "é" * 30, "a" * 300, "a b\tc"])
 def test_a_cookie_that_is_no_session_is_none(users, cookie):
-    answer = users.browser().get("/", headers={"Cookie": f"session={cookie}".encode().decode("latin-1")})
-    assert answer.status_code == 303
+    browser = users.browser()
+    browser.set_cookie("session", cookie)
+    assert browser.get("/").status_code == 303
 
 
 def test_a_wrong_login_is_told_without_a_reason_and_limited(users):
@@ -235,6 +238,17 @@ def test_programs_use_a_token_at_the_page(users, clear_picture):
 
 def test_without_users_there_is_no_login(page):
     assert page.get("/login").status_code == 404
-    answer = page.get("/", headers={"Authorization": "Bearer wrong", "Cookie": "session=" + "a" * 43})
+    page.set_cookie("session", "a" * 43)
+    answer = page.get("/", headers={"Authorization": "Bearer wrong"})
     assert answer.status_code == 200
     assert "Log out" not in visible(answer)
+
+
+def test_a_page_without_users_shows_no_result_of_an_api_with_users(users, result):
+    sent = {**ui_environment(users.url), "API_TOKEN": "the-token-of-the-page"}
+    page = ui.create_app(sent).test_client()
+    for path in ("/", "/predictions", result):
+        answer = page.get(path)
+        assert answer.status_code == 401
+        assert 'role="alert"' in visible(answer)
+        assert_no_finding(visible(answer))

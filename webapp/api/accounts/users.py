@@ -1,5 +1,6 @@
 """The users in Redis, and the links with which they set their first password."""
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -79,7 +80,7 @@ class Users:
     def create(self, name: str, role: Role) -> tuple[User, Link]:
         """A new user, and the link with which the password is set; raises Exists. A damaged user is replaced."""
         key, token = key_of("user", name), new_token()
-        user = User(name, role, moment(self._now()), epoch=int(self._now()), link=digest(token))
+        user = User(name, role, moment(self._now()), epoch=secrets.randbits(48), link=digest(token))
 
         def queue(pipe: redis.client.Pipeline) -> User:
             try:
