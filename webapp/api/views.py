@@ -62,7 +62,7 @@ def index() -> Response:
             400, "bad-cursor", "The cursor does not belong to this list. Start again without a cursor."
         ) from error
     if EXPORT_HEADER in request.headers and "cursor" not in request.args:
-        recording.read("export", None, f"{page.total} results of a list")
+        recording.read("export", None, f"a list of {page.total}")
     damaged: list[DamagedRecord] = [{"id": each, "error": problem(Damaged(each)).document()} for each in page.damaged]
     document: Page = {
         "predictions": [record.prediction for record in page.records],
