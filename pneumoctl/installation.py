@@ -21,7 +21,7 @@ MODULES = {
     "predict": _PREDICT,
     "local": (*_PREDICT, "flask", "gunicorn", "prometheus_client", "redis", "supervisor"),
     "report": (*_PREDICT, "highdicom"),
-    "aws": ("bcrypt", "boto3", "cryptography", "fabric", "paramiko"),
+    "aws": ("boto3", "cryptography", "fabric", "paramiko"),
     "train": (*_PREDICT, "matplotlib", "onnx", "scipy", "sklearn", "tensorflow", "tf2onnx"),
 }
 

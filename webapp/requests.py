@@ -17,6 +17,7 @@ EXPORT_HEADER = "X-Pneumo-Export"
 # Sent by the page with AUTH=users: the token of the user's session, or NO_SESSION if nobody has logged in.
 SESSION_HEADER = "Session"
 NO_SESSION = "none"
+UNATTENDED_HEADER = "X-Unattended"  # the browser asks by itself: no use of the session, which would never end
 CLIENT_ADDRESS_HEADER = "X-Client-Address"  # from which a login comes, as the page knows it
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -36,8 +36,10 @@ VERBS = {
     "gpu": ("gpu", "Show whether a GPU costs money; stop it; test its guards."),
     "runs": ("runs", "List training runs and their receipts."),
     "model": ("model", "List, compare, promote and copy trained models."),
+    "users": ("users", "Add, list, disable and reset the users of the web page."),
+    "tokens": ("tokens", "Make, list and revoke the tokens of client programs."),
     "results": ("results", "Export, import, report and erase stored results."),
-    "secrets": ("secrets", "Show the page's login; rotate the secrets (aws)."),
+    "secrets": ("secrets", "Rotate the secrets; replace lost ones (aws)."),
 }
 
 

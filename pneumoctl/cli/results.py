@@ -123,7 +123,7 @@ def report(
     with target(*invocation).api() as endpoint, audit.recorded(stack, "results report", {}) as act:
         act.begin()
         console.busy("reading the results from the API")
-        counts = stored_results.save(ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket), place)
+        counts = stored_results.save(ApiClient.of(endpoint), place)
         console.idle()
         act.changed = []
         act.code = Exit.PARTLY if counts["damaged"] else Exit.DONE

@@ -1,4 +1,4 @@
-"""`pneumoctl secrets`: show the login of the web page, and rotate all secrets without an outage."""
+"""`pneumoctl secrets`: rotate all secrets of a stack without an outage, and replace lost ones."""
 
 from dataclasses import asdict
 
@@ -10,28 +10,14 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws.configuration import change
-from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import open_context
 from pneumoctl.targets.aws.provisioning import ssh_key as stack_key
 from pneumoctl.targets.aws.store import stack_secrets
 from pneumoctl.terminal.console import console
 
-app = typer.Typer(name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None)
+app = typer.Typer(name="secrets", help="Rotate the secrets; replace lost ones (aws).", rich_markup_mode=None)
 
-NONE_HERE = "its web page has no login"
-
-
-@app.command()
-@on_stack()
-def show(invocation: Invocation) -> int:
-    """Print the login of the web page."""
-    stack = invocation.stack
-    stack.require_aws(NONE_HERE)
-    hosts, password = stack.hosts(), stack.require_secrets().web_password
-    url = f"https://{hosts.bastion.public_address}" if hosts else ""
-    console.result({"stack": stack.name, "url": url, "user": LOGIN, "password": password})
-    console.text(f"{url}  user {LOGIN}  password {password}")
-    return 0
+NONE_HERE = "its secrets are in files that only you can read"
 
 
 @app.command()
@@ -87,14 +73,15 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     """Replace every secret of the stack without an outage.
 
     The new secrets are added beside the old ones, then the old ones are removed. An interrupted rotation resumes when
-    you run the command again. Results that were sealed with an earlier key stay readable.
+    you run the command again. Results that were sealed with an earlier key stay readable. Users keep their passwords,
+    and client programs their tokens.
     """
     settings, stack = invocation
     stack.require_aws(NONE_HERE)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:
         secrets = stack.require_secrets()
-        if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
+        if not yes and not console.ask("Replace every secret of the stack?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         # This also resumes an interrupted rotation. If that one was interrupted in its second half, every host already
         # accepts its new secrets, so newer ones can be added. The tests interrupt it at every point.
@@ -105,7 +92,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
         second = change.change(settings, stack, task, True, act)
     changed = [*first["changed"], *second["changed"]]
     console.result({**second, "changed": changed})
-    console.text(f"every secret is new ({len(changed)} steps on the hosts); the page's login: pneumoctl secrets show")
+    console.text(f"every secret is new ({len(changed)} steps on the hosts)")
     for line in change.proof_lines(second):
         console.text(line)
     return 0

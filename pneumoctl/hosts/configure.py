@@ -32,7 +32,8 @@ def plan(desired: DesiredState) -> Plan:
     steps += releases.steps(desired)
     steps += backups.steps(desired) if has_store else ()
     roles = {host.role for host in desired.planned}
-    steps += nginx.steps(desired) if "nginx" in roles else ()
+    if "nginx" in roles:
+        steps += nginx.steps(desired, tuple(releases.serve_id(host) for host in desired.planned if host.role == "web"))
     steps += monitoring.steps(desired) if "monitoring" in roles else ()
     return Plan(f"stack {desired.settings.stack} on its hosts", tuple(steps))
 

@@ -54,12 +54,12 @@ class DesiredState:
     secrets: Secrets
     certificate: str  # with its chain; replaced by Let's Encrypt's if the settings say so
     key: str
-    login: str  # a line of nginx's password file
     releases: Mapping[str, Code]  # by host name
     models: Mapping[str, Model]
     current_links: Mapping[str, Mapping[str, str]]  # name of a planned host -> link ("api/current", ...) -> its target
     backup_to: tuple[str, str] | None = None  # bucket and its region; None: there are no backups
     backup_again: bool = False  # although nothing changed: the bucket may have been emptied
+    shared_login: bool = False  # of an earlier release: nginx asks for one that all users share, the page for none
     offline: Offline | None = None  # None: hosts install from Debian's servers and PyPI
 
     @property

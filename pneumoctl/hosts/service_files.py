@@ -42,6 +42,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
     inventory, secrets = desired.inventory, desired.secrets
     shared = {
         "secrets": secrets,
+        "auth": "users",
         "max_upload_mb": desired.settings.max_upload_mb,
         "max_pending": MAX_PENDING[host.role],
     }
@@ -68,6 +69,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         max_reads=MAX_READS,
         max_thumbnails=MAX_THUMBNAILS,
         read_timeout_s=desired.settings.page_timeout_s,
+        proxy=inventory.bastion.address,
         trusted_hosts=(*nginx.server_names(desired), host.address),
         code=f"{ROOT}/web/current",
         **shared,

@@ -1,4 +1,4 @@
-"""The client of a stack's prediction API; the only module that speaks HTTP to it for `predict` and `infer`."""
+"""The client of a stack's API; the only module of the command line that speaks HTTP to it."""
 
 import json
 import time
@@ -22,6 +22,14 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
+class Refused(PneumoError):
+    """The API refused a request. `status`: of its answer."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        self.status = status
+
+
 class Endpoint(NamedTuple):
     """The address of an API. On this machine its socket is used, because another program may have taken its port."""
 
@@ -43,12 +51,17 @@ class ApiClient:
         pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
         self._pool = pool(maxsize=connections, timeout=timeout, retries=False)
 
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> "ApiClient":
+        """The client of an endpoint."""
+        return cls(endpoint.url, endpoint.token, socket=endpoint.socket)
+
     def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture; of the path only the file name is sent."""
         name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
         status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
         if status != 201:
-            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+            raise Refused(status, body)
         return _document(body)
 
     def stored(self, identifier: str) -> Prediction | None:
@@ -57,15 +70,15 @@ class ApiClient:
         if status == 404:
             return None
         if status != 200:
-            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+            raise Refused(status, body)
         return _document(b'{"predictions": [%b]}' % body)
 
     def page(self, cursor: str | None, rows: int) -> Any:
         """A page of the list of all results, newest first, as the API sent it for an export; `rows`: at most 100."""
         query = f"?limit={rows}" + (f"&cursor={quote(cursor)}" if cursor else "")
-        status, body = self._ask("GET", f"/v1/predictions{query}", None, {"X-Pneumo-Export": "1"})
+        status, body = self._ask("GET", f"/v1/predictions{query}", None, more={"X-Pneumo-Export": "1"})
         if status != 200:
-            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+            raise Refused(status, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -80,11 +93,24 @@ class ApiClient:
         if status == 404:
             return {"entries": [], "next": None}
         if status != 200:
-            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+            raise Refused(status, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise PneumoError("the API's answer is no trail of clinical acts", "pneumoctl status") from error
+
+    def exchange(self, method: str, path: str, sent: Any = None) -> Any:
+        """The API's answer to a JSON document; None if the answer has no body.
+
+        Raises Refused. A request whose connection breaks is not repeated: it may have been carried out.
+        """
+        status, answer = self._ask(method, path, None, None if sent is None else json.dumps(sent).encode(), False)
+        if not 200 <= status < 300:
+            raise Refused(status, answer)
+        try:
+            return json.loads(answer) if answer else None
+        except (ValueError, RecursionError) as error:
+            raise PneumoError("the API's answer is not JSON", OTHER_VERSION) from error
 
     def scoring(self) -> Scoring:
         """The version of the model that the API scores with, and its setting `outside_use`."""
@@ -103,21 +129,28 @@ class ApiClient:
         return Scoring(version, outside_use)
 
     def _ask(
-        self, method: str, path: str, fields: dict[str, Any] | None, more: Mapping[str, str] = _NO_HEADERS
+        self,
+        method: str,
+        path: str,
+        fields: dict[str, Any] | None,
+        document: bytes | None = None,
+        repeat: bool = True,
+        more: Mapping[str, str] = _NO_HEADERS,
     ) -> tuple[int, bytes]:
         import urllib3
 
         url = f"{self.url}{path}"
+        headers = self._headers | ({"Content-Type": "application/json"} if document else {})
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:
-                headers = {**self._headers, **more}
-                response = self._pool.request(method, url, fields=fields, headers=headers, redirect=False)
+                content: dict[str, Any] = {"body": document} if document else {"fields": fields}
+                response = self._pool.request(method, url, headers={**headers, **more}, redirect=False, **content)
             except urllib3.exceptions.NewConnectionError as error:
                 raise self._unreached(error) from error
             except urllib3.exceptions.HTTPError as error:
                 # A picture has one id however often it is posted, so a broken connection may be retried.
-                if last or not isinstance(error, urllib3.exceptions.ProtocolError):
+                if last or not repeat or not isinstance(error, urllib3.exceptions.ProtocolError):
                     message = f"the API at {self.url} does not answer: {_cause(error)}"
                     raise PneumoError(message, "pneumoctl status") from error
                 time.sleep(_wait(None, attempt))

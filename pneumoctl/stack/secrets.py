@@ -1,6 +1,5 @@
 """The secrets of a stack: generated once, rotated, read back from its services, derived if an older one saved none."""
 
-import base64
 import hmac
 import json
 import secrets
@@ -30,9 +29,10 @@ class Secrets:
     redis_train_password: str = ""
     redis_exporter_password: str = ""
     redis_rewriter_password: str = ""  # of the user of Redis that may have it write its file anew
-    web_password: str = ""  # typed by the user `clinician`
+    page_token: str = ""  # of the web page, which alone lets it do nothing for which a user must log in
     # The values before a rotation, which hosts may still use; empty outside a rotation.
     api_token_previous: str = ""
+    page_token_previous: str = ""
     redis_password_previous: str = ""
     redis_train_password_previous: str = ""
     redis_exporter_password_previous: str = ""
@@ -49,9 +49,9 @@ class Secrets:
         if not (self.redis_password and self.mac_key and self.api_token):
             raise ValueError("a secret is empty")
         object.__setattr__(self, "mac_keys_previous", tuple(keys))
-        for name in ("web_password", *(each for each in _REPLACED if each.startswith("redis_"))):
+        for name in _REPLACED:
             if not getattr(self, name):
-                object.__setattr__(self, name, _encode(name, self._derived(name)))
+                object.__setattr__(self, name, self._derived(name).hex())
 
     @classmethod
     def generate(cls) -> "Secrets":
@@ -104,7 +104,7 @@ class Secrets:
 
 def from_json(document: Any) -> Secrets:
     """The secrets of a file. Raises TypeError or ValueError if they are not valid, Newer if there are further ones."""
-    if added := documents.unknown(Secrets, document):
+    if added := [name for name in documents.unknown(Secrets, document) if name != _OF_SHARED_LOGIN]:
         raise documents.Newer("secrets", added)
     return documents.parse(Secrets, document)
 
@@ -114,18 +114,21 @@ def from_environments(environments: Iterable[str]) -> Secrets:
 
     Every MAC key of every host is kept, so that no stored result becomes unreadable. If a rotation was interrupted, the
     hosts differ: the newest secrets lead, and those of the other hosts stay valid beside them. The passwords that no
-    API has (of the exporter, of training and of the page) are derived anew.
+    API has (of the exporter and of training) are derived anew.
     """
     hosts = sorted((_variables(text) for text in environments), key=_age, reverse=True)
     leading = hosts[0]
     keys = [key for host in hosts for key in _mac_keys(host)]
     tokens = [host[name] for name in ("API_TOKEN", "API_TOKEN_PREVIOUS") for host in hosts if host.get(name)]
+    pages = [host[name] for name in ("PAGE_TOKEN", "PAGE_TOKEN_PREVIOUS") for host in hosts if host.get(name)]
     passwords = [host["REDIS_PASSWORD"] for host in hosts]
     return Secrets(
         redis_password=leading["REDIS_PASSWORD"],
         mac_key=leading["MAC_KEY"],
         api_token=leading["API_TOKEN"],
         api_token_previous=next((token for token in tokens if token != leading["API_TOKEN"]), ""),
+        page_token=next(iter(pages), ""),
+        page_token_previous=next((token for token in pages if token != pages[0]), ""),
         redis_password_previous=next((word for word in passwords if word != leading["REDIS_PASSWORD"]), ""),
         mac_keys_previous=tuple(dict.fromkeys(key for key in keys if key != leading["MAC_KEY"])),
     )
@@ -150,8 +153,10 @@ def _age(host: dict[str, str]) -> tuple[int, bool]:
     return len(_mac_keys(host)), not host.get("API_TOKEN_PREVIOUS")
 
 
+_OF_SHARED_LOGIN = "web_password"  # in files of an older pneumoctl, whose users shared one login
 _REPLACED = (
     "api_token",
+    "page_token",
     "redis_password",
     "redis_train_password",
     "redis_exporter_password",
@@ -160,10 +165,4 @@ _REPLACED = (
 
 
 def _fresh() -> dict[str, Any]:
-    names = ("mac_key", "web_password", *_REPLACED)
-    return {name: _encode(name, secrets.token_bytes(32)) for name in names}
-
-
-def _encode(name: str, random: bytes) -> str:
-    """256 bits as hexadecimal digits; for the password that a person types, 144 bits as 24 characters."""
-    return base64.urlsafe_b64encode(random[:18]).decode() if name == "web_password" else random.hex()
+    return {name: secrets.token_hex(32) for name in ("mac_key", *_REPLACED)}

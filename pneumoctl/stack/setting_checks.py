@@ -1,10 +1,12 @@
-"""Checks of one setting's value: each says what is allowed, for the declaration of a setting and its error message."""
+"""Checks of the values of settings: each says what is allowed, for the declaration of a setting and its error."""
 
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
 
 _TYPE, _ARM = r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "[a-z]+[0-9]+g"  # of EC2's instance types, and of those that are Arm
 
@@ -54,6 +56,32 @@ def _is_host_cidr(text: str) -> bool:
         return not text or (text.endswith("/32") and int(ipaddress.IPv4Network(text).network_address) != 0)
     except ValueError:
         return False
+
+
+def together(settings: Any) -> tuple[tuple[bool, str, str], ...]:
+    """What settings require of each other: whether it is met, the setting to correct, and what is allowed."""
+    domain, own, key = bool(settings.domain), bool(settings.certificate), bool(settings.certificate_key)
+    acme = bool(settings.acme_email)
+    return (
+        (domain or not acme, "domain", "given with acme_email, as the name in the certificate"),
+        (domain or not own, "domain", "given with certificate, as the name in it"),
+        (own == key, "certificate_key", "given together with certificate"),
+        (not (own and acme), "acme_email", "empty, because certificate is given"),
+    )
+
+
+_KINDS = {int: "a whole number", str: "text", bool: "true or false"}
+
+
+def typed(kind: Any, name: str, value: Any) -> Any:
+    """The value of a setting by its type, also if a variable says it. Raises PneumoError (usage) for another type."""
+    if kind is int and isinstance(value, str) and re.fullmatch(r"\d+", value):
+        return int(value)
+    if kind is bool and value in ("true", "false"):
+        return value == "true"
+    if type(value) is not kind:
+        raise PneumoError(f"{name} must be {_KINDS[kind]}, not {value!r}", f"correct {name}", Exit.USAGE)
+    return value
 
 
 PORT = Check("a port from 1 to 65535", lambda number: 0 < number < 65536)

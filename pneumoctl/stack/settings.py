@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
@@ -26,6 +25,8 @@ from pneumoctl.stack.setting_checks import (
     listed_types,
     matches,
     one_of,
+    together,
+    typed,
 )
 
 FILE = Path("pneumo.toml")
@@ -33,6 +34,7 @@ FILE = Path("pneumo.toml")
 _FOR_TESTS = ("DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS", "TEST_LAB", "TRAFFIC", "SWEEP", "SWEEP_SEED")
 RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", *_FOR_TESTS)}
 TARGETS = ("local", "aws")
+AUTH = ("users", "none")
 
 
 def _setting(default: Any, text: str, *checks: Check) -> Any:
@@ -82,6 +84,11 @@ class Settings:
         3,
         "Seconds that the page waits for the API's answer to any request but an upload; more where hosts are slow.",
         between(1, 60),
+    )
+    auth: str = _setting(
+        "",
+        "Login to the web page: users, or none (not on aws); empty: users on aws, none on this machine.",
+        one_of(AUTH, or_empty=True),
     )
     region: str = _setting("", "aws: the region; empty: from AWS_REGION or the profile.")
     profile: str = _setting("", "aws: the profile in ~/.aws/config; empty: the default profile.")
@@ -136,6 +143,11 @@ class Settings:
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now.", BUCKET
     )
+
+    @property
+    def login(self) -> str:
+        """The setting `auth` as it applies: "users" or "none"."""
+        return "users" if self.target == "aws" else self.auth or "none"
 
 
 def erases(settings: Settings) -> str:
@@ -199,21 +211,8 @@ def _typed(values: Mapping[str, Any], source: str, name: Callable[[str], str]) -
             near = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(types)}"
             raise PneumoError(f"unknown setting {key!r} in {source}", hint, Exit.USAGE)
-        result[key] = _as(types[key], name(key), value)
+        result[key] = typed(types[key], name(key), value)
     return result
-
-
-_KINDS = {int: "a whole number", str: "text", bool: "true or false"}
-
-
-def _as(kind: Any, name: str, value: Any) -> Any:
-    if kind is int and isinstance(value, str) and re.fullmatch(r"\d+", value):
-        return int(value)
-    if kind is bool and value in ("true", "false"):
-        return value == "true"
-    if type(value) is not kind:
-        raise PneumoError(f"{name} must be {_KINDS[kind]}, not {value!r}", f"correct {name}", Exit.USAGE)
-    return value
 
 
 def _checked(settings: Settings, written: Mapping[str, str]) -> Settings:
@@ -223,23 +222,11 @@ def _checked(settings: Settings, written: Mapping[str, str]) -> Settings:
         for setting in fields(Settings)
         for check in setting.metadata["checks"]
     )
-    for valid, name, allowed in (*alone, *_together(settings)):
+    for valid, name, allowed in (*alone, *together(settings)):
         if not valid:
             said, value = written.get(name, f"the setting {name}"), getattr(settings, name)
             raise PneumoError(f"{said} is {value!r}; it must be {allowed}", f"correct {said}", Exit.USAGE)
     return settings
-
-
-def _together(settings: Settings) -> tuple[tuple[bool, str, str], ...]:
-    """What settings require of each other: whether it is met, the setting to correct, and what is allowed."""
-    domain, own, key = bool(settings.domain), bool(settings.certificate), bool(settings.certificate_key)
-    acme = bool(settings.acme_email)
-    return (
-        (domain or not acme, "domain", "given with acme_email, as the name in the certificate"),
-        (domain or not own, "domain", "given with certificate, as the name in it"),
-        (own == key, "certificate_key", "given together with certificate"),
-        (not (own and acme), "acme_email", "empty, because certificate is given"),
-    )
 
 
 def template(target: str = "") -> str:

@@ -196,6 +196,8 @@ def resolve(settings: Settings) -> tuple[Settings, Stack]:
     """
     stack = find(settings.stack)
     target = _require_same("target", settings.target, stack.target, stack) or "local"
+    if target == "aws" and settings.auth == "none":
+        raise PneumoError("the setting auth is 'none'; it must be users for a stack on aws", "remove auth", Exit.USAGE)
     cloud = stack.cloud()
     if cloud is None:
         return replace(settings, target=target), stack

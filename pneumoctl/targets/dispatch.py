@@ -23,11 +23,13 @@ class Target(Protocol):
     def plan(self) -> Report:
         """The changes that `up` would make; exit code 3 if there are any. Changes nothing."""
 
-    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
+    def up(
+        self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False, admin: str = ""
+    ) -> Report:
         """Bring the stack up and prove that it serves; asks unless `agreed`.
 
-        `adopt`: see the option of `up`. Raises PneumoError, unless `lose_results`, if a host with results of which
-        there is no copy would be replaced.
+        `admin`: the name of the first admin, who is made if there is no user. `adopt`: see the option of `up`. Raises
+        PneumoError, unless `lose_results`, if a host with results of which there is no copy would be replaced.
         """
 
     def status(self) -> Iterator[Report]:
@@ -47,6 +49,9 @@ class Target(Protocol):
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """The address of the stack's API, and its bearer token."""
+
+    def page(self) -> str:
+        """The address of the web page, as people open it. Raises PneumoError if the stack was never brought up."""
 
     def served_models(self) -> set[str]:
         """The models (name-version) that serve now."""

@@ -45,10 +45,11 @@ class Stack:
 
     @classmethod
     def started(cls, directory: Path, bundle: Path, **settings: str) -> "Stack":
-        """All three, ready. `settings`: more of the API's environment."""
+        """All three, ready. `settings`: more of the API's environment; AUTH is also the page's."""
         redis = RedisServer(directory / "redis")
         api = Gunicorn("webapp.api", directory, api_environment(redis.port, bundle) | settings)
-        stack = cls(redis, api, Gunicorn("webapp.ui", directory, ui_environment(api.url)))
+        of_page = {"AUTH": settings["AUTH"]} if "AUTH" in settings else {}
+        stack = cls(redis, api, Gunicorn("webapp.ui", directory, ui_environment(api.url) | of_page))
         try:
             for server in (stack.redis, stack.api, stack.ui):
                 server.start()

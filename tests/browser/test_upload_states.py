@@ -124,7 +124,7 @@ def test_a_login_that_is_asked_for_stops_the_upload(stack: Stack, watched: Watch
     page.get_by_role("button", name="Assess").click()
     expect(page.locator("[data-queue] li[data-state=error]")).to_have_count(len(films))
     assert len(asked) <= 2
-    expect(page.locator("[data-queue] li").first).to_contain_text("log in")
+    expect(page.locator("[data-queue] li").first).to_contain_text("Log in again")
 
 
 @pytest.mark.parametrize("name", ['a"b.png', "50%22.png", "a\nb.png", "a\\b.png", 'w/"ö\u202e<b>;.png'])

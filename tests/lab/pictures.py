@@ -8,11 +8,11 @@ import argparse
 import io
 import json
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -52,7 +52,7 @@ def output(lab: Lab, *arguments: str) -> list[str]:
     return shown
 
 
-def browse(directory: Path, url: str, user: str, password: str) -> None:
+def browse(directory: Path, link: str) -> None:
     """Inside the lab: upload two synthetic images and a broken file; take pictures of the page and of Prometheus."""
     from playwright.sync_api import sync_playwright
 
@@ -63,12 +63,12 @@ def browse(directory: Path, url: str, user: str, password: str) -> None:
     with sync_playwright() as play, tunnel:
         try:
             chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-            login: Any = {"username": user, "password": password}
             # The stack's self-signed certificate, which pneumoctl pins.
-            view = chromium.new_page(
-                viewport={"width": 1100, "height": 760}, http_credentials=login, ignore_https_errors=True
-            )
-            view.goto(url)
+            view = chromium.new_page(viewport={"width": 1100, "height": 760}, ignore_https_errors=True)
+            view.goto(link)
+            for label in ("New password", "The same again"):
+                view.get_by_label(label, exact=True).fill("of a picture alone")
+            view.get_by_role("button", name="Set the password").click()
             view.get_by_label("Chest X-rays").set_input_files(
                 [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
             )
@@ -91,12 +91,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--name", default="pictures")
-    parser.add_argument("--inside", nargs=3, metavar=("URL", "USER", "PASSWORD_FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--inside", metavar="LINK_FILE", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     directory = options.directory.resolve()
     if options.inside:
-        url, user, secret = options.inside
-        browse(directory, url, user, Path(secret).read_text())
+        browse(directory, options.inside.read_text())
         return
     lab = Lab(options.name)
     already_up = lab.paths.home.exists()
@@ -104,10 +103,11 @@ def main() -> None:
         if not already_up:
             lab.up()
         terminal(lab, directory / "aws.svg")
-        login = json.loads(lab.run(["pneumoctl", "secrets", "show", "--json"]).stdout)
-        secret = lab.paths.home / "password"
-        secret.write_text(login["password"])
-        inside = ["--inside", login["url"], login["user"], str(secret)]
+        user = f"pictures-{secrets.token_hex(4)}"
+        added = json.loads(lab.run(["pneumoctl", "users", "add", user, "--role", "reviewer", "--json"]).stdout)
+        link = lab.paths.home / "link"
+        link.write_text(added["link"]["url"])
+        inside = ["--inside", str(link)]
         root = Path(__file__).resolve().parents[2]
         argv = [sys.executable, "-m", "tests.lab.pictures", str(directory), *inside]
         lab.run(argv, timeout=900, env={"PYTHONPATH": str(root)})

@@ -57,7 +57,6 @@ DESIRED = DesiredState(
     secrets=SECRETS,
     certificate="CERTIFICATE\n",
     key="KEY\n",
-    login="clinician:$2b$hash",
     releases={name: NEW for name, role in ROLES.items() if role in ("web", "app")},
     models={"app-0": MODEL, "app-1": MODEL},
     current_links={name: {} for name in ROLES},

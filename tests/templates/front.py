@@ -16,13 +16,11 @@ from typing import Any
 
 from pneumoctl.plan.render import render
 from pneumoctl.targets.aws.configuration import certificate as tls
-from pneumoctl.targets.aws.configuration import htpasswd
 from tests.serving import serving
 from tests.templates.programs import program
 
-USER, PASSWORD = "clinician", "a-password-of-tests"
 NAMES = ("127.0.0.1", "pneumo.example")
-LOGIN = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+SHARED_LOGIN = {"Authorization": "Basic " + base64.b64encode(b"all:a-password-of-tests").decode()}
 _TIMEOUT_S = 30.0  # seconds until nginx must answer; the machine may be busy
 # nginx writes its process number and makes its folders below these; on this machine they are not its own.
 _START = (
@@ -41,17 +39,23 @@ class Upstream:
 
 
 def written(
-    directory: Path, upstreams: tuple[Upstream, ...], *, acme: bool = False, weaker: tuple[str, str] = ("", "")
+    directory: Path,
+    upstreams: tuple[Upstream, ...],
+    *,
+    acme: bool = False,
+    shared_login: bool = False,
+    weaker: tuple[str, str] = ("", ""),
 ) -> Path:
     """The rendered file with all that it names, in a folder that nginx's workers can read.
 
-    `weaker` replaces a text in it, to see that somebody notices.
+    `shared_login`: as while a stack of an earlier release is updated. `weaker` replaces a text in it, to see that
+    somebody notices.
     """
     directory.chmod(0o755)
     certificate, key = tls.make(NAMES, datetime.now(UTC))
     (directory / "certificate.pem").write_bytes(certificate)
     (directory / "key.pem").write_bytes(key)
-    (directory / "htpasswd").write_text(htpasswd.line(USER, PASSWORD) + "\n")
+    (directory / "htpasswd").write_text("all:{PLAIN}a-password-of-tests\n")
     text = render(
         "nginx/nginx.conf",
         server_names=NAMES,
@@ -59,7 +63,7 @@ def written(
         max_upload_mb=8,
         certificate=directory / "certificate.pem",
         key=directory / "key.pem",
-        htpasswd=directory / "htpasswd",
+        htpasswd=directory / "htpasswd" if shared_login else "",
         acme=acme,
     )
     path = directory / "nginx.conf"
@@ -110,7 +114,7 @@ class Front:
         self,
         path: str,
         method: str = "GET",
-        headers: Mapping[str, str] = LOGIN,
+        headers: Mapping[str, str] = {},
         body: bytes | None = None,
         host: str = "127.0.0.1",
         encrypted: bool = True,

@@ -1,4 +1,4 @@
-"""The front door in a real nginx: the login, forwarded requests, error pages and logs."""
+"""The front door in a real nginx: forwarded requests, limits, error pages and logs."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.hosts.service_files import MAX_THUMBNAILS
-from tests.templates.front import LOGIN, Front, Host, Upstream, nginx, written
+from tests.templates.front import SHARED_LOGIN, Front, Host, Upstream, nginx, written
 from webapp.ui.guard import HEADERS
 
 ONE, TWO = Upstream("127.0.0.11"), Upstream("127.0.0.12")
@@ -37,6 +37,7 @@ def checked(path: Path) -> "subprocess.CompletedProcess[str]":
 )
 def test_nginx_finds_no_fault(folder: Path, upstreams: tuple[Upstream, ...], acme: bool) -> None:
     assert (checked(written(folder, upstreams, acme=acme)).stderr) == ""
+    assert (checked(written(folder, upstreams, acme=acme, shared_login=True)).stderr) == ""
 
 
 def test_nginx_would_find_a_fault(folder: Path) -> None:
@@ -65,26 +66,41 @@ def test_a_foreign_name_is_not_served(front: Front, page: Host) -> None:
     assert b"<h1>Error: This name is not served here</h1>" in answer.body
 
 
-def test_requests_with_the_login_are_forwarded(front: Front, page: Host) -> None:
-    answer = front.ask("/predictions?order=time", headers={**LOGIN, "X-Forwarded-For": "a lie", "X-Pneumo-Probe": "1"})
+def test_requests_are_forwarded(front: Front, page: Host) -> None:
+    lies = {"X-Forwarded-For": "a lie", "X-Real-IP": "a lie", "X-Forwarded-Proto": "http"}
+    sent = {**lies, **SHARED_LOGIN, "X-Pneumo-Probe": "1", "Cookie": "a=b"}
+    answer = front.ask("/predictions?order=time", headers=sent)
     assert (answer.status, answer.body) == (200, b"ok")
     ((method, path, headers, _),) = page.seen
     assert (method, path, headers["Host"]) == ("GET", "/predictions?order=time", "127.0.0.1")
     assert (headers["X-Forwarded-For"], headers["X-Forwarded-Proto"]) == ("127.0.0.1", "https")
+    assert (headers["X-Real-IP"], headers["Cookie"]) == ("127.0.0.1", "a=b")
     assert re.fullmatch(r"[0-9a-f]{32}", headers["X-Request-ID"])
     assert headers["X-Pneumo-Probe"] == "1"
     assert "Authorization" not in headers
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic Y2xpbmljaWFuOndyb25n"}], ids=["nobody", "wrong"])
-@pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/metrics/"])
-def test_requests_without_the_login_are_rejected(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
-    answer = front.ask(path, headers=headers)
-    assert (answer.status, answer.all("WWW-Authenticate"), page.seen) == (401, ['Basic realm="pneumoctl"'], [])
+def test_the_token_of_a_program_reaches_the_page(front: Front, page: Host) -> None:
+    front.ask("/predictions", headers={"Authorization": "Bearer pneumo_1_x"})
+    assert page.seen[0][2]["Authorization"] == "Bearer pneumo_1_x"
 
 
-def test_the_liveness_probe_needs_no_login(front: Front) -> None:
-    assert front.ask("/livez", headers={}).body == b"ok"
+@pytest.mark.parametrize("path", ["/", "/predictions", "/login", "/static/style.css", "/metrics/"])
+def test_the_shared_login_of_an_earlier_release_is_asked_for_until_it_ends(folder: Path, page: Host, path: str) -> None:
+    with Front(folder, ONE, shared_login=True) as front:
+        refused = front.ask(path)
+        assert (refused.status, refused.all("WWW-Authenticate"), page.seen) == (401, ['Basic realm="pneumoctl"'], [])
+        assert front.ask(path, headers=SHARED_LOGIN).status == 200
+        assert "Authorization" not in page.seen[0][2]
+        assert front.ask("/livez").body == b"ok"
+
+
+@pytest.mark.parametrize("path", ["/login", "/set-password", "/login?next=/"])
+def test_attempts_to_log_in_are_limited_by_address_and_the_login_page_is_not(front: Front, path: str) -> None:
+    statuses = [front.ask(path, "POST", body=b"name=a").status for _ in range(20)]
+    assert set(statuses[:11]) == {200} and 429 in statuses[11:]
+    assert {front.ask(path).status for _ in range(20)} == {200}
+    assert front.ask("/predictions", "POST", body=b"picture").status == 200
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/metrics?x", "/error.html", "/error.json"])
@@ -100,22 +116,21 @@ def test_the_page_sets_its_headers_and_nginx_the_one_that_is_left(front: Front) 
 
 # Requests and the expected responses.
 ERRORS = [
-    ("/", {}, None, 401),
-    ("/metrics", LOGIN, None, 404),
-    ("/predictions", LOGIN, b"x" * (8 * 1024 * 1024 + 1), 413),
-    ("/die", LOGIN, None, 502),
-    ("/die/image.png", LOGIN, None, 502),
+    ("/metrics", None, 404),
+    ("/predictions", b"x" * (8 * 1024 * 1024 + 1), 413),
+    ("/die", None, 502),
+    ("/die/image.png", None, 502),
 ]
-MEANS = ["401", "404", "413", "502", "502 of a picture"]
+MEANS = ["404", "413", "502", "502 of a picture"]
 
 
-@pytest.mark.parametrize(("path", "headers", "body", "status"), ERRORS, ids=MEANS)
+@pytest.mark.parametrize(("path", "body", "status"), ERRORS, ids=MEANS)
 def test_error_pages_of_nginx_have_security_headers_and_no_finding(
-    folder: Path, path: str, headers: dict[str, str], body: bytes | None, status: int
+    folder: Path, path: str, body: bytes | None, status: int
 ) -> None:
     with Front(folder, ONE) as front:  # no host is behind it
-        answer = front.ask(path, "POST" if body else "GET", headers, body)
-        problem = front.ask(path, "POST" if body else "GET", {**headers, "Accept": "application/json"}, body)
+        answer = front.ask(path, "POST" if body else "GET", body=body)
+        problem = front.ask(path, "POST" if body else "GET", {"Accept": "application/json"}, body)
     for response, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
         assert (response.status, response.all("Content-Type")) == (status, [kind])
         assert (response.all(HSTS), response.all("Vary")) == (TWO_YEARS, ["Accept"])
@@ -194,17 +209,19 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
             f"/predictions/{IDENTIFIER}/feedback/{IDENTIFIER}/withdrawal",
             "/predictions.csv?q=meier",
             f"/predictions/{IDENTIFIER}/result.csv",
+            "/login?next=/predictions/meier",
+            "/set-password?link=the-token-of-a-link",
         )
     ]
     routes = [line.split()[3] for line in lines]
     shown = ["/predictions/ID", "/predictions/ID/thumbnail.png", "/predictions", "/predictions/ID"]
     assert routes[:9] == ["/predictions/ID/image.png", "/results", *shown, "other", "/static", "/"]
     assert routes[9:12] == ["/predictions/ID/erase", "/erased", "/predictions/ID/feedback/ID/withdrawal"]
-    assert routes[12:] == ["/predictions.csv", "/predictions/ID/result.csv"]
+    assert routes[12:] == ["/predictions.csv", "/predictions/ID/result.csv", "/login", "/set-password"]
     assert all(
         re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", line) for line in lines
     )
-    assert not re.search(f"meier|{IDENTIFIER}|name=", "".join(lines))
+    assert not re.search(f"meier|{IDENTIFIER}|name=|the-token", "".join(lines))
 
 
 def test_the_error_log_is_silent_about_requests(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.templates.front import LOGIN, Front, Host, Upstream, host
+from tests.templates.front import Front, Host, Upstream, host
 
 ONE, TWO = Upstream("127.0.0.11"), Upstream("127.0.0.12")
 
@@ -26,7 +26,7 @@ def test_an_upload_is_not_buffered_on_disk_and_occupies_no_worker(front: Front, 
         socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
         front.context.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
     ):
-        head = f"POST /predictions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {LOGIN['Authorization']}\r\n"
+        head = "POST /predictions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         tunnel.sendall(f"{head}Content-Length: 2000000\r\n\r\n".encode() + b"x" * 1000000)
         deadline = time.monotonic() + 300
         # If the upload were not buffered in memory, this would time out.

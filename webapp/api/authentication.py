@@ -1,4 +1,4 @@
-"""Authenticate every request of a versioned route, and check that the actor may make it."""
+"""Authenticate every request, and check that the actor may make it; only what is named as public needs nothing."""
 
 import hmac
 
@@ -10,15 +10,13 @@ from webapp.api.accounts.users import User
 from webapp.api.identity import PAGE, STACK, Actor, set_acting
 from webapp.api.problems import Problem
 from webapp.api.services import services
-from webapp.requests import NO_SESSION, SESSION_HEADER
+from webapp.requests import NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
-
-_VERSIONED = "/v1/"
 
 
 def authenticate() -> None:
     """Raise a Problem unless the request's bearer token, and its session, allow its route."""
-    if request.endpoint is None or not request.path.startswith(_VERSIONED):
+    if request.endpoint is None or "actor" in g:  # no such route, or authenticated already
         return
     needed = permissions.needed(request.endpoint)
     if needed == permissions.PUBLIC:
@@ -70,7 +68,7 @@ def _of_session(otherwise: Actor) -> Actor:
         return otherwise
     if token == NO_SESSION:
         return PAGE
-    found = services().accounts.sessions.current(token)
+    found = services().accounts.sessions.current(token, used=UNATTENDED_HEADER not in request.headers)
     if found is None:
         raise _ended()
     g.session = (*found, token)

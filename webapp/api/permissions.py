@@ -7,6 +7,9 @@ PUBLIC = "public"  # no authentication
 PAGE = "page"  # the stack's token, also before anybody has logged in
 SELF = "self"  # a user with a session, whatever the role
 NEEDED: Mapping[str, str] = {
+    "health.livez": PUBLIC,
+    "health.readyz": PUBLIC,
+    "health.metrics": PUBLIC,
     "v1.openapi": PUBLIC,
     "v1.create": "predict",
     "v1.find": "predict",
@@ -22,6 +25,13 @@ NEEDED: Mapping[str, str] = {
     "v1.withdraw_feedback": "review",
     "v1.erase": "erase",
     "trail.index": "accounts",
+    "changes.position": "read",
+    "dicomweb.store": "dicom",
+    "films.view": "read",
+    "received.index": "read",
+    "received.retry": "predict",
+    "received.discard": "erase",
+    "sources.show": "read",
     "accounts.index": "accounts",
     "accounts.create": "accounts",
     "accounts.change": "accounts",

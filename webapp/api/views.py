@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify, request, url_for
 
 from model.schema import Invalid, checked
 from webapp.api import intake, list_parameters, openapi, pictures, recording
+from webapp.api.authentication import authenticate as authenticate
 from webapp.api.list_parameters import ListChoice
 from webapp.api.preview import decode, thumbnail, to_png
 from webapp.api.problems import Problem, problem

@@ -54,7 +54,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.extensions["pneumo"] = Backend(ApiClient(api), ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
     requests.register(app, metrics.requests.answered)
     guard.install(app)
-    session.install(app, settings.auth, AccountClient(api))
+    session.install(app, settings.auth, AccountClient(api), settings.proxy)
     access_log.protect_server_log()
     errors.register(app)
     app.register_blueprint(pages)

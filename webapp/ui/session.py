@@ -10,19 +10,20 @@ from flask import Flask, Response, current_app, g, has_app_context, request
 
 from webapp.account_documents import CurrentSession, NewSession
 from webapp.environment import Auth
-from webapp.requests import NO_SESSION, SESSION_HEADER
+from webapp.requests import NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
 from webapp.ui.account_client import AccountClient
 from webapp.ui.transport import ApiError
 
-_ACCOUNTS, _AUTH = "pneumo-accounts", "pneumo-auth"
+_ACCOUNTS, _AUTH, _PROXY = "pneumo-accounts", "pneumo-auth", "pneumo-proxy"
 _HELD: ContextVar[Mapping[str, str]] = ContextVar("_HELD", default=MappingProxyType({}))
 _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 # Routes for people who have not logged in, and for monitoring.
 _PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.choose"}
 _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
-_CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap"}
+_CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
+_UNATTENDED = {"live.changes"}  # asked by scripts again and again
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
     "finding.find": "predict",
@@ -30,13 +31,17 @@ _NEEDED = {  # the scope that a route needs, beyond reading
     "reviews.withdraw": "review",
     "pages.confirm_erasure": "erase",
     "pages.erase": "erase",
+    "studies.confirm_erasure": "erase",
+    "studies.erase": "erase",
+    "received.retry": "predict",
+    "received.discard": "erase",
     "downloads.results": "export",
 }
 
 
-def install(app: Flask, auth: Auth, accounts: AccountClient) -> None:
-    """Have every request checked before its view."""
-    app.extensions[_ACCOUNTS], app.extensions[_AUTH] = accounts, auth
+def install(app: Flask, auth: Auth, accounts: AccountClient, proxy: str = "") -> None:
+    """Have every request checked before its view. `proxy`: the only address whose X-Real-IP is believed."""
+    app.extensions[_ACCOUNTS], app.extensions[_AUTH], app.extensions[_PROXY] = accounts, auth, proxy
     app.jinja_env.globals.update(may=may, viewer=viewer, with_users=auth == "users")
     if auth == "users":
         app.before_request(_require)
@@ -84,9 +89,9 @@ def has_session() -> bool:
 
 
 def client_address() -> str:
-    """Where the request comes from: what nginx, in front of the page, says of it; without nginx the peer."""
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded or request.remote_addr or ""
+    """Where the request comes from: what nginx, in front of the page, says of it; of others the peer."""
+    peer, proxy = request.remote_addr or "", current_app.extensions[_PROXY]
+    return request.headers.get("X-Real-IP", peer) if proxy and peer == proxy else peer
 
 
 def keep(response: Response, session: NewSession) -> Response:
@@ -112,6 +117,8 @@ def _require() -> None:
         return
     session = request.cookies.get(_cookie()[0], "")
     g.credentials = {SESSION_HEADER: session if _TOKEN.fullmatch(session) else NO_SESSION}
+    if request.endpoint in _UNATTENDED:
+        g.credentials[UNATTENDED_HEADER] = "1"
     if request.endpoint is None or request.endpoint in _PUBLIC:
         return
     if g.credentials[SESSION_HEADER] == NO_SESSION:

@@ -31,6 +31,7 @@ class UiSettings:
     limits: ApiLimits
     api_socket: Path | None
     auth: Auth
+    proxy: str
 
     @classmethod
     def read(cls, environment: Environment) -> "UiSettings":
@@ -46,6 +47,7 @@ class UiSettings:
         MAX_READS: such requests that wait for the API at the same time, except the small pictures of lists.
         MAX_THUMBNAILS: small pictures that wait. The server needs more threads than MAX_PENDING, MAX_READS and this
         together, so that it can still answer health probes and reject further requests.
+        PROXY_ADDRESS: of nginx in front of the page, whose X-Real-IP is believed; empty: there is none.
         AUTH: as that of the API: "users", who log in, or "none": all who reach the page may do all.
         """
         api_socket = environment.text("API_SOCKET", "")
@@ -63,4 +65,5 @@ class UiSettings:
             ),
             api_socket=Path(api_socket) if api_socket else None,
             auth=environment.auth(),
+            proxy=environment.text("PROXY_ADDRESS", ""),
         )

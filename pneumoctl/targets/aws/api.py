@@ -1,17 +1,14 @@
-"""The API of a stack on AWS, through an SSH forward, and the models that its hosts serve."""
+"""The API of a stack on AWS, through an SSH forward."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.api_client import Endpoint
-from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import inventory
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws.configuration import desired
 from pneumoctl.targets.common import ports
 
 
@@ -29,16 +26,3 @@ def forwarded(stack: Stack) -> Iterator[Endpoint]:
             raise openssh.explain(stack_inventory, host, client.stderr()) or PneumoError(message, "pneumoctl status")
         listening.close()
         yield Endpoint(f"http://{openssh.LOOPBACK}:{port}", secrets.api_token)
-
-
-def served_models(stack: Stack) -> set[str]:
-    """The models that the stack's hosts serve now. Raises PneumoError if a host does not answer."""
-    stack_inventory = stack.hosts()
-    names = [host.name for host in stack_inventory.hosts if host.role == "app"] if stack_inventory else []
-    if not names:
-        return set()
-    with ssh_hosts.opened(stack, names, change=False) as hosts:
-        for error in hosts.unreachable.values():
-            raise error
-        links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
-    return {Path(link).name for link in links}

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
+from pneumoctl.ssh import openssh
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import api, plan, teardown, up
+from pneumoctl.targets.aws.configuration import desired, proof
 from pneumoctl.targets.aws.inspection import logs, status
 from pneumoctl.targets.aws.provisioning import preflight
 from pneumoctl.targets.aws.store import results
@@ -35,9 +37,11 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
+    def up(
+        self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False, admin: str = ""
+    ) -> Report:
         """See Target."""
-        return up.up(self.settings, self.stack, agreed, dry_run, adopt, lose_results)
+        return up.up(self.settings, self.stack, agreed, dry_run, adopt, lose_results, admin)
 
     def status(self) -> Iterator[Report]:
         """See Target."""
@@ -61,6 +65,10 @@ class Target:
         """See Target."""
         return api.forwarded(self.stack)
 
+    def page(self) -> str:
+        """See Target."""
+        return desired.page(self.settings, openssh.inventory(self.stack))
+
     def served_models(self) -> set[str]:
         """See Target."""
-        return api.served_models(self.stack)
+        return proof.served_models(self.stack)

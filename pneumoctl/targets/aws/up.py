@@ -6,19 +6,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from pneumoctl.accounts import first_admin
+from pneumoctl.accounts.client import Accounts
+from pneumoctl.accounts.first_admin import FirstAdmin
 from pneumoctl.aws.bill import Bill
 from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.plan_json import Change, Planned, Saved
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.gpu.stop import stopping_at_end
+from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
+from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import plan
-from pneumoctl.targets.aws.configuration import change
-from pneumoctl.targets.aws.configuration.desired import LOGIN
+from pneumoctl.targets.aws import api, plan
+from pneumoctl.targets.aws.configuration import change, desired
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key, unlisted
 from pneumoctl.targets.aws.store import new_store, stack_secrets, store_loss, wanted_imports
@@ -27,7 +31,13 @@ from pneumoctl.terminal.report import Report, counted
 
 
 def up(
-    settings: Settings, stack: Stack, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False
+    settings: Settings,
+    stack: Stack,
+    agreed: bool,
+    dry_run: bool,
+    adopt: bool = False,
+    lose_results: bool = False,
+    admin: str = "",
 ) -> Report:
     """Provision, wait for every host, configure it, and have a picture scored through the front door."""
     if dry_run:
@@ -59,7 +69,8 @@ def up(
         act.changed = changed
         document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
         document["imported"] = wanted_imports.import_all(stack)
-    return _report(inventory, changed, document)
+        first = _make_first_admin(stack, admin, act)
+    return _report(settings, inventory, changed, document, first)
 
 
 def _prepare(settings: Settings, stack: Stack, adopt: bool) -> Context:
@@ -90,6 +101,13 @@ def _provision(
     return inventory
 
 
+def _make_first_admin(stack: Stack, name: str, act: CommandRecord) -> FirstAdmin:
+    with api.forwarded(stack) as endpoint:
+        first = first_admin.ensure(Accounts(ApiClient.of(endpoint)), name)
+    act.changed = [*(act.changed or ()), *first.changed]
+    return first
+
+
 def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:
     planned = context.terraform.read(saved)
     return planned, plan.price(context, planned)
@@ -102,17 +120,21 @@ def _show(context: Context, saved: Saved) -> tuple[Planned, Bill]:
     return planned, bill
 
 
-def _report(inventory: Inventory, provisioned: list[str], document: dict[str, Any]) -> Report:
+def _report(
+    settings: Settings, inventory: Inventory, provisioned: list[str], document: dict[str, Any], first: FirstAdmin
+) -> Report:
     hosts = [{"name": host.name, "address": host.address, "instance": host.instance_id} for host in inventory.hosts]
     serving = [host for host in inventory.hosts if host.role != "train"]
     address = inventory.bastion.public_address
-    document["changed"] = [*provisioned, *document["changed"]]
+    url = desired.page(settings, inventory)
+    document["changed"] = [*provisioned, *document["changed"], *first.changed]
     stopped = "; the GPU host is stopped" if len(serving) < len(hosts) else ""
     imported = document["imported"]
     lines = (
         *change.lines(document, "the stack is up"),
         f"{counted(len(serving), 'host')} up, host keys pinned: pneumoctl ssh {serving[0].name}{stopped}",
-        f"web page: https://{address} (user {LOGIN}; its password: pneumoctl secrets show)",
+        f"web page: {url}",
         *([f"{counted(imported['added'], 'result')} imported into the new store"] if imported else ()),
+        *first.lines(url),
     )
-    return Report({**document, "address": address, "url": f"https://{address}", "hosts": hosts}, lines)
+    return Report({**document, "address": address, "url": url, "hosts": hosts, "admin": first.document(url)}, lines)

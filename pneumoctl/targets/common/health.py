@@ -3,7 +3,8 @@
 import secrets
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from model import phantom
@@ -12,6 +13,7 @@ from pneumoctl.errors import Exit, PneumoError, in_words
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's result is stored briefly, not listed
 
 
+UNAUTHORIZED = HTTPStatus.UNAUTHORIZED.value
 PICTURE = "pneumoctl-health-check-{}.png"
 # Longer than nginx waits for the page (templates/nginx), which answers 504 then: a page that hangs is no silence.
 ANSWER_S = 90.0
@@ -27,14 +29,34 @@ class OtherCertificate(PneumoError):
 
 @dataclass(frozen=True)
 class WebEndpoint:
-    """The URL of the web page, and the login (name, password) that it requires.
+    """The URL of the web page, and the token of a session there; empty if the page asks for no login.
 
     `fingerprint`: SHA-256 of the only certificate to accept; empty: verify it with the certificate authorities.
     """
 
     url: str
     fingerprint: str = ""
-    login: tuple[str, str] | None = None
+    session: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The cookie of the session."""
+        return {"Cookie": f"{cookie(self.url)}={self.session}"} if self.session else {}
+
+
+def cookie(url: str) -> str:
+    """The name of the page's cookie (webapp/ui/session.py): only https can set one whose name begins with __Host-."""
+    return "__Host-session" if url.startswith("https:") else "session"
+
+
+def require_login(door: WebEndpoint) -> None:
+    """Raise PneumoError (exit 10) if the page answers somebody who is not logged in; NoAnswer, OtherCertificate."""
+    stranger = replace(door, session="")
+    for method, path in (("GET", "/predictions"), ("POST", "/predictions")):
+        answer = _ask(stranger, method, path)
+        if answer.status != UNAUTHORIZED:
+            where = f"{method} {door.url}{path} without a login"
+            raise failed(f"{where} answered {answer.status}, not {UNAUTHORIZED}: the page may be open to everybody")
 
 
 def gate(door: WebEndpoint, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,10 +98,23 @@ def _fault(answer: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 
 
 def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """The JSON document of an answer. Raises PneumoError (exit 10) for any other answer."""
+    answer = _ask(door, method, path, **more)
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if answer.status not in (200, 201) or not isinstance(document, dict):
+        url, text = door.url + path, answer.data.decode(errors="replace")[:500]
+        raise failed(f"{method} {url} answered {answer.status}: {text}")
+    return document
+
+
+def _ask(door: WebEndpoint, method: str, path: str, **more: Any) -> Any:
+    """The answer of the page (urllib3's). Raises NoAnswer or OtherCertificate."""
     import urllib3
 
-    url = door.url + path
-    head = HEADERS | (urllib3.make_headers(basic_auth=":".join(door.login)) if door.login else {})
+    url, head = door.url + path, HEADERS | door.headers
     pinned: dict[str, Any] = (
         {"cert_reqs": "CERT_NONE", "assert_fingerprint": door.fingerprint} if door.fingerprint else {}
     )
@@ -97,20 +132,12 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
         raise_on_status=False,
     )
     try:
-        answer = pool.request(
-            method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=ANSWER_S), retries=busy, **more
-        )
+        limit = urllib3.Timeout(connect=5, read=ANSWER_S)
+        return pool.request(method, url, headers=head, timeout=limit, retries=busy, redirect=False, **more)
     except urllib3.exceptions.HTTPError as error:
         if why := _why_not_accepted(error):
             raise OtherCertificate(f"{method} {url} was not sent: {why}", "pneumoctl status") from error
         raise NoAnswer(f"{method} {url} gave no answer: {in_words(error)}", "pneumoctl status") from error
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if answer.status not in (200, 201) or not isinstance(document, dict):
-        raise failed(f"{method} {url} answered {answer.status}: {answer.data.decode(errors='replace')[:500]}")
-    return document
 
 
 def _why_not_accepted(error: Exception) -> str:

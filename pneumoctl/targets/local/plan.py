@@ -44,7 +44,19 @@ class Prepared:
     def with_erased(self, todo: Sequence[Step], erased: Sequence[str]) -> list[str]:
         """Those steps as text, with what `erased` has said of them."""
         steps = describe(self.plan, lambda step: step in todo)
-        return [*steps, *erased] if todo else ["nothing to do"]
+        return [*steps, *erased, *self.opened()] if todo else ["nothing to do"]
+
+    def remarks(self, todo: Sequence[Step]) -> list[str]:
+        """What a person should know of those steps, beside their files and commands."""
+        return [*self.erased(todo), *self.opened()]
+
+    def opened(self) -> list[str]:
+        """A line if the page asks for a login now, and will not any more."""
+        environment = self.stack.layout.config("env/ui.env")
+        asks = environment.exists() and "AUTH=users" in environment.read_text().splitlines()
+        if not asks or self.desired.settings.login == "users":
+            return []
+        return ["the web page asks for no login any more (auth is none): everybody who reaches it may do everything"]
 
     def erased(self, todo: Sequence[Step]) -> list[str]:
         """A line on the results that those steps make the API erase; none if it erases nothing."""

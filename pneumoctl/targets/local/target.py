@@ -31,11 +31,18 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
+    def up(
+        self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False, admin: str = ""
+    ) -> Report:
         """See Target."""
         self._refuse("up", "--adopt", adopt, "it has no terraform state to adopt")
         self._refuse("up", "--lose-results", lose_results, "no host of it is replaced")
-        return up.up(self.settings, self.stack, agreed, dry_run)
+        if admin and self.settings.login == "none":
+            message = (
+                f"--admin is for stacks with users: everybody who reaches the page of {self.stack.name} may use it"
+            )
+            raise PneumoError(message, 'pneumoctl up; or set auth = "users"', Exit.USAGE)
+        return up.up(self.settings, self.stack, agreed, dry_run, admin)
 
     def status(self) -> Iterator[Report]:
         """See Target."""
@@ -64,6 +71,13 @@ class Target:
     def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""
         return nullcontext(api.remote_api(self.stack.name))
+
+    def page(self) -> str:
+        """See Target."""
+        inventory = self.stack.inventory()
+        if inventory is None:
+            raise self.stack.missing()
+        return inventory.url("ui")
 
     def served_models(self) -> set[str]:
         """See Target."""

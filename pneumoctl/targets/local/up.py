@@ -1,12 +1,18 @@
 """Bring a stack up on this machine and prove that it serves."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
+from pneumoctl.accounts import first_admin
+from pneumoctl.accounts.client import Accounts
+from pneumoctl.accounts.first_admin import FirstAdmin
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.apply import apply
 from pneumoctl.plan.executor import StepFailed
 from pneumoctl.plan.steps import Service
 from pneumoctl.registry import promotion
+from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
@@ -15,7 +21,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import ready
 from pneumoctl.targets.common.service_logs import tail
-from pneumoctl.targets.local import port_reservation
+from pneumoctl.targets.local import api, port_reservation
 from pneumoctl.targets.local.plan import Prepared, prepare
 from pneumoctl.targets.local.port_reservation import PortsTaken
 from pneumoctl.targets.local.up_plan import PROOF
@@ -26,8 +32,8 @@ PROMOTED = "pneumoctl up, without the setting model"
 ATTEMPTS = 3  # each with other ports, if another stack takes a port after it was chosen
 
 
-def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
-    """Check, plan, ask, execute and prove; with `dry_run`, only show the plan."""
+def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, admin: str = "") -> Report:
+    """Check, plan, ask, execute and prove; with `dry_run`, only show the plan. `admin`: name of the first admin."""
     if dry_run:
         prepared = prepare(settings, stack)
         todo = prepared.changes()
@@ -36,13 +42,13 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act:
         for _ in range(ATTEMPTS - 1):
             try:
-                return _carry_out(prepare(settings, stack), agreed, act)
+                return _carry_out(prepare(settings, stack), agreed, act, admin)
             except PortsTaken as taken:
                 console.note(f"{taken.message}: another is chosen", "yellow")
-        return _carry_out(prepare(settings, stack), agreed, act)
+        return _carry_out(prepare(settings, stack), agreed, act, admin)
 
 
-def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
+def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord, admin: str) -> Report:
     stack, desired = prepared.stack, prepared.desired
     promoted = promotion.default(stack)
 
@@ -53,7 +59,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
 
     journal = Journal(stack.journal, "up")
     try:
-        applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin, prepared.erased)
+        applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin, prepared.remarks)
     except StepFailed as error:
         if lost := port_reservation.lost(stack, prepared.ports):
             message = f"another program has taken port {lost[0]} meanwhile"
@@ -64,12 +70,26 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
             error.message + log_end, "pneumoctl logs, then: pneumoctl up", code, **error.details
         ) from error
     act.changed = applied.changed
-    prediction = json.loads(applied.outputs[PROOF].stdout)
-    url = desired.inventory.url("ui")
-    document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
-    lines = [] if applied.changed else ["nothing to do: the stack is up"]
+    first = _first_admin(prepared, admin)
+    act.changed = (*applied.changed, *first.changed)
+    return _report(prepared, act.changed, json.loads(applied.outputs[PROOF].stdout), promoted, first)
+
+
+def _first_admin(prepared: Prepared, name: str) -> FirstAdmin:
+    if prepared.desired.settings.login == "none":
+        return FirstAdmin()
+    return first_admin.ensure(Accounts(ApiClient.of(api.endpoint(prepared.stack))), name)
+
+
+def _report(
+    prepared: Prepared, changed: Sequence[str], prediction: dict[str, Any], promoted: str, first: FirstAdmin
+) -> Report:
+    url, name = prepared.desired.inventory.url("ui"), prepared.stack.name
+    document = {"stack": name, "url": url, "changed": list(changed), "prediction": prediction}
+    lines = [] if changed else ["nothing to do: the stack is up"]
     lines += [ready.proof(prediction, "web page"), *ready.other_model(prediction, promoted, PROMOTED)]
-    return Report({**document, "promoted_model": promoted}, (*lines, f"web page: {url}"))
+    more = {"promoted_model": promoted, "admin": first.document(url)}
+    return Report({**document, **more}, (*lines, f"web page: {url}", *first.lines(url)))
 
 
 def _last_log_lines(prepared: Prepared, error: StepFailed) -> str:

@@ -155,6 +155,7 @@ def _api(desired: LocalDesiredState) -> Step:
         render(
             "env/api.env",
             secrets=desired.secrets,
+            auth=desired.settings.login,
             redis_host=desired.inventory.only("app").address,
             redis_port=desired.inventory.port("redis"),
             redis_socket=layout.redis_socket,
@@ -186,6 +187,8 @@ def _ui(desired: LocalDesiredState) -> Step:
         render(
             "env/ui.env",
             secrets=desired.secrets,
+            auth=desired.settings.login,
+            proxy="",
             api_url=desired.inventory.url("api"),
             api_socket=desired.layout.api_socket,
             max_upload_mb=desired.settings.max_upload_mb,
@@ -225,7 +228,7 @@ def _readiness(desired: LocalDesiredState, verb: str, service: str, url: str) ->
 
 def _proof(desired: LocalDesiredState) -> Step:
     url, bundle = desired.inventory.url("ui"), str(desired.model)
-    gate = Run(
-        (desired.python, "-P", "-m", "pneumoctl.targets.local.gate", url, bundle), timeout=150, title="the health gate"
-    )
+    argv = (desired.python, "-P", "-m", "pneumoctl.targets.local.gate", url, bundle)
+    stack = (str(desired.layout.root),) if desired.settings.login == "users" else ()
+    gate = Run((*argv, *stack), timeout=150, title="the health gate")
     return Step("Send a test prediction through the web page", ("operator",), (gate,), check=True, id=PROOF)

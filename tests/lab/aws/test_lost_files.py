@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import ssl
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import urllib3
 
 from model import phantom
+from tests.lab import page_session
 from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import HOSTS, Operator
 
@@ -28,12 +28,8 @@ def put_back(operator: Operator, tmp_path: Path) -> Iterator[None]:
 
 
 def ask(operator: Operator, method: str, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
-    """A request to the web page with the login that `secrets show` names."""
-    login = operator.json("secrets", "show")
-    head = urllib3.make_headers(basic_auth=f"{login['user']}:{login['password']}")
-    context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
-    with operator.lab.in_network_of("operator"), urllib3.PoolManager(ssl_context=context, retries=False) as pool:
-        return pool.request(method, f"{login['url']}{path}", headers=head, timeout=30, **more)
+    """A request to the web page by a user who is logged in."""
+    return page_session.request(operator, method, path, headers=page_session.begin(operator), **more)
 
 
 def saved(operator: Operator, name: str) -> Any:
@@ -53,7 +49,7 @@ def test_secrets_are_read_back_from_the_hosts_and_results_stay_readable(
     before = saved(operator, "secrets.json")
     spoil(operator.directory / "secrets.json")
 
-    assert "pneumoctl up" in operator.json("secrets", "show", code=1)["error"]["hint"]
+    assert "pneumoctl up" in operator.json("users", "ls", code=1)["error"]["hint"]
     assert "secrets.json is" in operator.run("plan").stdout
     assert "read back from app-0, app-1" in operator.run("up", "-y").stderr
 

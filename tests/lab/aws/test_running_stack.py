@@ -2,7 +2,6 @@
 
 import json
 import re
-import ssl
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import urllib3
 
 from model import phantom
+from tests.lab import page_session
 from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import HOSTS, Operator
 from tests.lab.wait import wait_for
@@ -38,15 +38,11 @@ def invocations(operator: Operator) -> dict[tuple[str, str], str]:
 
 @pytest.fixture
 def page(operator: Operator, first_up: FirstUp) -> Callable[..., urllib3.BaseHTTPResponse]:
-    """Send a request to the web page from the operator's network, with its pinned certificate and its login."""
-    secrets = json.loads((operator.directory / "secrets.json").read_text())
-    login = urllib3.make_headers(basic_auth=f"clinician:{secrets['web_password']}")
-    context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
+    """Send a request to the web page from the operator's network, as a user who is logged in."""
+    session = page_session.begin(operator)
 
     def ask(method: str, path: str, head: dict[str, str] | None = None, **more: Any) -> urllib3.BaseHTTPResponse:
-        with operator.lab.in_network_of("operator"), urllib3.PoolManager(ssl_context=context, retries=False) as pool:
-            url = f"https://{operator.inventory_host('nginx')['public_address']}{path}"
-            return pool.request(method, url, headers=login if head is None else head, timeout=30, **more)
+        return page_session.request(operator, method, path, headers=session if head is None else head, **more)
 
     return ask
 
@@ -83,10 +79,27 @@ def test_a_radiograph_is_assessed_by_the_page_and_stays_on_it(page: Callable[...
     assert "drawn.png" in page("GET", "/").data.decode()
 
 
-@pytest.mark.parametrize("login", [{}, urllib3.make_headers(basic_auth="clinician:guessed")])
-def test_nobody_gets_in_without_the_login(page: Callable[..., urllib3.BaseHTTPResponse], login: dict[str, str]) -> None:
-    assert page("GET", "/", head=login).status == 401
-    assert page("POST", "/predictions", head=login, body=b"").status in (401, 411)
+@pytest.mark.parametrize(
+    "login", [{}, {"Cookie": f"__Host-session={'x' * 43}"}, urllib3.make_headers(basic_auth="clinician:guessed")]
+)
+def test_nobody_gets_in_without_a_login(page: Callable[..., urllib3.BaseHTTPResponse], login: dict[str, str]) -> None:
+    shown = page("GET", "/", head=login)
+    assert (shown.status, shown.headers["Location"].partition("?")[0]) == (303, "/login")
+    assert page("GET", "/predictions", head={**login, "Accept": "application/json"}).status == 401
+    assert page("POST", "/predictions", head=login, body=b"").status == 401
+
+
+def test_a_disabled_user_is_out_at_once_and_a_program_gets_in_with_its_token(
+    operator: Operator, first_up: FirstUp, page: Callable[..., urllib3.BaseHTTPResponse]
+) -> None:
+    newest = max(operator.json("users", "ls")["users"], key=lambda user: user["created"])["name"]
+    operator.json("users", "disable", newest)
+    assert page("GET", "/").status == 303
+    token = operator.json("tokens", "add", "program", "--scope", "read")
+    head = {"Authorization": f"Bearer {token['token']}", "Accept": "application/json"}
+    assert page("GET", "/predictions", head=head).status == 200
+    operator.json("tokens", "revoke", token["id"])
+    assert page("GET", "/predictions", head=head).status == 401
 
 
 def test_what_is_not_for_people_is_not_to_be_had_from_outside(page: Callable[..., urllib3.BaseHTTPResponse]) -> None:
@@ -116,7 +129,7 @@ def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operato
     files = {
         "app-0": ("/etc/pneumoctl/api.env", "/etc/redis/users.acl", "/etc/default/prometheus-redis-exporter"),
         "web-0": ("/etc/pneumoctl/ui.env",),
-        "nginx": ("/etc/pneumoctl/tls/own/privkey.pem", "/etc/pneumoctl/htpasswd"),
+        "nginx": ("/etc/pneumoctl/tls/own/privkey.pem",),
     }
     modes = {
         path: operator.lab.fault.run_on_host(host, ["stat", "-c", "%a %U:%G", path]).strip()
@@ -130,7 +143,6 @@ def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operato
         "/etc/default/prometheus-redis-exporter": "600 root:root",
         "/etc/pneumoctl/ui.env": "600 root:root",
         "/etc/pneumoctl/tls/own/privkey.pem": "600 root:root",
-        "/etc/pneumoctl/htpasswd": "640 root:www-data",
     }
 
 
@@ -252,13 +264,10 @@ def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
     assert json.loads(operator.run("secrets", "rotate", "-y", "--json").stdout)["changed"]
     after = json.loads((operator.directory / "secrets.json").read_text())
 
-    assert not {before[name] for name in ("redis_password", "api_token", "mac_key", "web_password")} & {
+    assert not {before[name] for name in ("redis_password", "api_token", "mac_key", "page_token")} & {
         value for value in after.values() if isinstance(value, str)
     }
-    old = urllib3.make_headers(basic_auth=f"clinician:{before['web_password']}")
-    new = urllib3.make_headers(basic_auth=f"clinician:{after['web_password']}")
-    assert page("GET", "/", head=old).status == 401
-    shown = page("GET", "/", head=new)
+    shown = page("GET", "/")  # whoever has logged in stays so
     assert shown.status == 200 and "kept.png" in shown.data.decode()
     users = operator.lab.fault.run_on_host("app-0", ["cat", "/etc/redis/users.acl"])
     assert users.count(" #") == users.count("\nuser ") == 3  # the old passwords are removed

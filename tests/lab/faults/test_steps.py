@@ -87,8 +87,8 @@ CASES = {
     "certificate": Case(
         "nginx",
         "systemctl",
-        "certificate and login",
-        change_by_hand("nginx", append_comment("/etc/pneumoctl/htpasswd")),
+        "Install the certificate",
+        change_by_hand("nginx", append_comment("/etc/pneumoctl/tls/own/fullchain.pem")),
     ),
     "front door": Case(
         "nginx", "systemctl", "front door", change_by_hand("nginx", append_comment("/etc/nginx/nginx.conf"))

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import json
 import os
 import random
 import ssl
@@ -22,6 +21,7 @@ from PIL import Image
 from model import phantom
 from model.bundle import pretrained
 from model.serving.predict import Classifier
+from tests.lab import page_session
 from tests.lab.stack_operator import Operator
 from tests.lab.wait import wait_for
 
@@ -87,9 +87,7 @@ class Traffic:
     """
 
     def __init__(self, operator: Operator, rate: float = RATE) -> None:
-        secrets = json.loads((operator.directory / "secrets.json").read_text())
-        login = urllib3.make_headers(basic_auth=f"clinician:{secrets['web_password']}")
-        self._headers = {**login, "Accept": "application/json", "Connection": "close"}
+        self._headers = {**page_session.begin(operator), "Accept": "application/json", "Connection": "close"}
         self._context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
         self._url = f"https://{operator.inventory_host('nginx')['public_address']}"
         self._lab, self._rate, self._images = operator.lab, rate, synthetic_images()

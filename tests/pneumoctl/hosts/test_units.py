@@ -95,12 +95,13 @@ def test_the_command_runs_the_current_release(name: str, units: Path, tmp_path: 
 
 
 def environment(name: str) -> str:
-    shared = {"secrets": Secrets.generate(), "max_upload_mb": 25, "max_pending": 8, "code": ODD}
+    shared = {"secrets": Secrets.generate(), "auth": "users", "max_upload_mb": 25, "max_pending": 8, "code": ODD}
     if name == "ui":
         return render(
             "env/ui.env",
             api_url="http://10.0.0.7:5000,http://10.0.0.8:5000",
             api_socket=None,
+            proxy="10.0.0.2",
             max_reads=32,
             max_thumbnails=48,
             read_timeout_s=3,

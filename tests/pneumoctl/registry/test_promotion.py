@@ -23,7 +23,7 @@ from pneumoctl.registry import promotion as registry_promotion
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
-from pneumoctl.targets.aws import api
+from pneumoctl.targets.aws.configuration import proof
 from tests.pneumoctl.cloud import Cloud, stack_with_bucket
 from tests.pneumoctl.registry.promotions import SETTINGS, acts, promote
 
@@ -113,13 +113,13 @@ def test_on_aws_the_hosts_are_asked_what_serves(
         asked.append((only, change))
         yield SimpleNamespace(unreachable=silent)
 
-    monkeypatch.setattr(api.ssh_hosts, "opened", opened)
-    monkeypatch.setattr(api.desired, "current_links", lambda _: standing)
-    assert api.served_models(demo_stack) == set() and asked == []  # before the first `up` got so far
+    monkeypatch.setattr(proof.ssh_hosts, "opened", opened)
+    monkeypatch.setattr(proof.desired, "current_links", lambda _: standing)
+    assert proof.served_models(demo_stack) == set() and asked == []  # before the first `up` got so far
     demo_stack.save_hosts(
         Inventory(tuple(Host(f"{role}-0", role, address="10.0.0.1") for role in ("nginx", "app", "train")))
     )
-    assert api.served_models(demo_stack) == {serves.id} and asked == [(["app-0"], False)]
+    assert proof.served_models(demo_stack) == {serves.id} and asked == [(["app-0"], False)]
     silent["app-1"] = PneumoError("app-1 does not answer")
     assert run(["model", "ls", "--json"]) == 0
     captured = capsys.readouterr()

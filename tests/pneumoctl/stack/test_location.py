@@ -67,7 +67,7 @@ def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
 
 ON_AWS = (
     "configure", "cost", "data ls", "deploy api", "drift", "gpu guard", "gpu status", "gpu stop", "model pull m",
-    "rollback api", "secrets rotate", "secrets show", "ssh web-0", "train --gpu", "tunnel grafana",
+    "rollback api", "secrets rotate", "ssh web-0", "train --gpu", "tunnel grafana",
 )  # fmt: skip
 
 

@@ -14,14 +14,21 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports, Stack
 
 OLD = {"redis_password": "a" * 64, "mac_key": "b" * 64, "api_token": "c" * 64}
-PREVIOUS = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password", "redis_rewriter_password")
+PREVIOUS = (
+    "api_token",
+    "page_token",
+    "redis_password",
+    "redis_train_password",
+    "redis_exporter_password",
+    "redis_rewriter_password",
+)
 
 
 def test_secrets_are_long_and_never_the_same() -> None:
     first, second = Secrets.generate(), Secrets.generate()
     assert len(set(first.values()) | set(second.values())) == 14
-    assert sorted(len(secret) for secret in first.values()) == [24, 64, 64, 64, 64, 64, 64]
-    assert len(first.web_password) == 24 and not first.rotating
+    assert [len(secret) for secret in first.values()] == [64] * 7
+    assert not first.rotating
 
 
 def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: Path) -> None:
@@ -33,19 +40,24 @@ def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: 
     assert json.loads((tmp_path / "secrets.json").read_text()) == OLD  # a reader writes nothing
     stack.save(secrets, Ports({}, {}))
     saved = json.loads((tmp_path / "secrets.json").read_text())
-    assert saved["web_password"] == secrets.web_password and stack.secrets() == secrets
+    assert saved["page_token"] == secrets.page_token and stack.secrets() == secrets
+
+
+def test_the_password_of_an_earlier_shared_login_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "secrets.json").write_text(json.dumps({**OLD, "web_password": "typed by all"}))
+    assert Stack("t", tmp_path).secrets() == Secrets(**OLD)
 
 
 def test_what_is_derived_depends_on_each_secret() -> None:
     variants = [Secrets(**{**OLD, name: "d" * 64}) for name in OLD] + [Secrets(**OLD)]
     derived = {
-        (variant.redis_train_password, variant.redis_exporter_password, variant.web_password) for variant in variants
+        (variant.redis_train_password, variant.redis_exporter_password, variant.page_token) for variant in variants
     }
     assert len({each for three in derived for each in three}) == 12
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"api_token": 5}, {"api_token": None}, {"api_token": ""}, {"mac_key": ""}, {"web_password": ["x"]},
+    "wrong", [{"api_token": 5}, {"api_token": None}, {"api_token": ""}, {"mac_key": ""}, {"page_token": ["x"]},
               {"mac_keys_previous": "text"}, {"mac_keys_previous": [1]}],
 )  # fmt: skip
 def test_an_invalid_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
@@ -58,15 +70,15 @@ def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
     secrets = Secrets.generate()
     new = secrets.start_rotation()
     assert new.rotating and not secrets.rotating
-    assert not set(secrets.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
+    assert not set(secrets.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next")}
     assert all(getattr(new, f"{name}_previous") == getattr(secrets, name) for name in PREVIOUS)
     assert new.mac_key == secrets.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
-    assert len(set(new.values())) == 13 and set(secrets.values()) - set(new.values()) == {secrets.web_password}
+    assert len(set(new.values())) == 14 and set(secrets.values()) < set(new.values())
     assert new.start_rotation() is new  # cut off and begun again: what the hosts hold is not forgotten
     end = new.finish_rotation()
     assert not end.rotating and end.mac_keys_accepted == (secrets.mac_key,) and "" not in end.values()
     assert end.mac_key == new.mac_key_next and end.finish_rotation() == end
-    assert all(getattr(end, name) == getattr(new, name) for name in (*PREVIOUS, "web_password"))
+    assert all(getattr(end, name) == getattr(new, name) for name in PREVIOUS)
 
 
 def test_the_end_of_a_rotation_that_an_older_pneumoctl_began_keeps_its_mac_key() -> None:

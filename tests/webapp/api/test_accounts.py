@@ -13,6 +13,7 @@ from webapp import api
 from webapp.account_documents import ROLES, TOKEN_SCOPES
 from webapp.api import permissions
 from webapp.api.accounts.attempts import PER_NAME
+from webapp.api.accounts.sessions import Sessions
 from webapp.api.identity import acting
 
 UNKNOWN = "0" * 32
@@ -120,9 +121,26 @@ def test_the_actor_is_known_to_a_route(app, with_users):
 
 
 def test_every_route_says_what_it_needs_and_a_forgotten_one_is_for_admins(app):
-    versioned = {rule.endpoint for rule in app.url_map.iter_rules() if rule.rule.startswith("/v1/")}
-    assert versioned == set(permissions.NEEDED), "webapp/api/permissions.py has a line for each endpoint"
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    assert endpoints <= set(permissions.NEEDED), "webapp/api/permissions.py has a line for each endpoint"
     assert permissions.needed("forgotten.route") == "accounts"
+
+
+@pytest.mark.parametrize("path", ["/v1/new", "/elsewhere"])
+def test_a_route_that_was_forgotten_is_closed_wherever_it_is(app, with_users, path):
+    app.add_url_rule(path, "forgotten", lambda: "open")
+    assert app.test_client().get(path).status_code == 401
+    assert with_users.page.get(path).status_code == 401
+    assert with_users.user("alice", "reviewer").get(path).status_code == 403
+    assert with_users.user("ada", "admin").get(path).status_code == 200
+
+
+def test_what_the_browser_asks_by_itself_is_no_use_of_the_session(app, with_users, monkeypatch):
+    alice, used = with_users.user("alice", "reader"), []
+    monkeypatch.setattr(Sessions, "_used", lambda self, key, session: used.append(key) or session)
+    alice.headers["X-Unattended"] = "1"
+    assert alice.get("/v1/predictions").status_code == 200
+    assert used == []
 
 
 def test_a_session_tells_its_user_and_ends_by_logging_out(with_users):

@@ -20,7 +20,9 @@ class UsersPage:
 
     def browser(self):
         """A browser that nobody has logged in with."""
-        client = ui.create_app({**ui_environment(self.url), "AUTH": "users"}).test_client()
+        client = ui.create_app(
+            {**ui_environment(self.url), "AUTH": "users", "PROXY_ADDRESS": "127.0.0.1"}
+        ).test_client()
         client.environ_base.update(
             {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in NAVIGATION.items()}
         )

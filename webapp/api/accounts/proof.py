@@ -10,6 +10,7 @@ import redis
 from webapp.api.accounts import codes, passwords
 from webapp.api.accounts.attempts import Attempts
 from webapp.api.accounts.errors import LoginRefused
+from webapp.api.accounts.sealed import digest
 from webapp.api.accounts.sessions import Sessions
 from webapp.api.accounts.tokens import Tokens
 from webapp.api.accounts.users import Totp, User, Users, moment
@@ -60,10 +61,11 @@ class Accounts:
 
         Raises LinkInvalid, TooManyAttempts, or passwords.Weak, after which the link is still good.
         """
-        self.attempts.count("", address)
+        name = f"link {digest(token)}"  # no user's: links that are tried do not keep others from theirs
+        self.attempts.count(name, address)
         passwords.require_strong(password, self.users.named_by(token).name)
         user = self.users.set_password_by_link(token, passwords.hash_password(password))
-        self.attempts.succeeded("", address)
+        self.attempts.succeeded(name, address)
         return user
 
     def change_password(self, user: User, password: str, new: str, address: str) -> User:

@@ -56,8 +56,8 @@ class Sessions:
             self._redis.set(key, closed(self._seal, key, asdict(session)), ex=self._seconds(session))
         return token, session
 
-    def current(self, token: str) -> tuple[User, Session] | None:
-        """The user and the session of a token; None if it has ended. Using it puts its end off.
+    def current(self, token: str, used: bool = True) -> tuple[User, Session] | None:
+        """The user and the session of a token; None if it has ended. If it is `used`, that puts its end off.
 
         A damaged session has ended. Raises Damaged if the user is.
         """
@@ -70,7 +70,7 @@ class Sessions:
         if user is None or user.state != "active" or user.epoch != session.epoch:
             self.end(token)
             return None
-        return user, self._used(key, session)
+        return user, self._used(key, session) if used else session
 
     def expires(self, session: Session) -> float:
         """When a session ends unless it is used before, in seconds since 1970."""

@@ -97,6 +97,7 @@ async function post(form, label) {
     page.querySelectorAll(".mark").forEach((mark) => mark.remove());
     const reason = Array.from(page.querySelectorAll("main .error h2, main .error h2 + p"), (each) => each.textContent.trim())
       .join(". ").replace(/^Error: /, "");
+    if (response.status === 401) { return "the review was not saved: your session has ended. Log in again in another tab, then save it again."; }
     return `the review was not saved, or it is not known whether it was. ${reason || `The server answered ${response.status}.`}`;
   } catch {
     return "the server did not respond. The review may have been saved: reload the page to see.";

@@ -6,7 +6,7 @@ import {
   add, addUnreadable, cancel, clear, counts, create, finish, hasEnded, isBusy, mayRetry, next, remove, restored, retry,
   settle, start,
 } from "./upload/queue.js";
-import { find, post, read, sentName } from "./upload/send.js";
+import { find, LOG_IN, post, read, sentName } from "./upload/send.js";
 import { View } from "./upload/view.js";
 
 const LOOK_AFTER_MS = [0, 3000, 10000]; // the server may still be at work on a file whose answer was lost
@@ -53,6 +53,8 @@ function refresh() {
   view.show(queue, Date.now());
   const safe = keep(queue);
   document.querySelector("[data-not-kept]").hidden = safe;
+  const logIn = document.querySelector("[data-log-in]");
+  if (logIn) { logIn.hidden = !queue.entries.some((entry) => mayRetry(entry) && entry.reason.endsWith(LOG_IN)); }
   const waits = queue.entries.some((entry) => ["waiting", "queued"].includes(entry.state));
   window.clearTimeout(tick);
   if (waits && Date.now() < queue.pausedUntil) { tick = window.setTimeout(pump, Math.min(TICK_MS, queue.pausedUntil - Date.now())); }

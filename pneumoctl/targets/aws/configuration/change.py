@@ -36,6 +36,10 @@ from pneumoctl.terminal.progress import Activities
 from pneumoctl.terminal.report import counted
 
 Todo = dict[str, list["Step"]]
+ENDED_LOGIN = (
+    "the login that all users of the page share ends: nobody can use the page until they have a user of their own. "
+    "`up` makes the first admin and prints a link for them; then: pneumoctl users add NAME --role reviewer"
+)
 PROMOTED = "pneumoctl deploy model, without --bundle and the setting model"
 
 
@@ -66,8 +70,13 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         desired_state, plan, todo = planned(settings, stack, hosts, task, ours)
         trees.expect(todo)
         stack_secrets.refuse_older(stack, hosts, todo)
-        if any(todo.values()) and not agreed:
-            for line in (*description(plan, todo), *erased(settings, stack, todo), *hosts.differences(todo)):
+        _refuse_before_users(stack, desired_state, task)
+        if agreed:
+            for line in ended_login(desired_state):
+                console.warn(line)
+        elif any(todo.values()):
+            remarks = (*ended_login(desired_state), *erased(settings, stack, todo))
+            for line in (*description(plan, todo), *remarks, *hosts.differences(todo)):
                 console.note(line)
             if not console.ask("Continue?"):
                 raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
@@ -86,6 +95,21 @@ def _refuse_beside_terraform(stack: Stack) -> None:
     if run := Terraform(stack.terraform, {}, stack.layout.logs).current:
         left = f"{run.command} (process {run.pid}), left by a command that was killed, still works on the stack"
         raise PneumoError(f"{left}. Nothing was changed", "pneumoctl up, which waits for it", Exit.LOCKED)
+
+
+def _refuse_before_users(stack: Stack, desired_state: DesiredState, task: Task) -> None:
+    """Raise PneumoError if a part of the stack would be changed whose users still share the login of nginx.
+
+    A page of an earlier release asks for no login, so all web hosts must have been switched before nginx asks for none.
+    """
+    if desired_state.shared_login and task.verb != "up":
+        message = f"an earlier pneumoctl made stack {stack.name}: its users share one login. Nothing was changed"
+        raise PneumoError(message, "pneumoctl up, which ends that login and makes an admin")
+
+
+def ended_login(desired_state: DesiredState) -> list[str]:
+    """What the plan says if the steps end a login that all users share."""
+    return [ENDED_LOGIN] if desired_state.shared_login else []
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
@@ -127,7 +151,8 @@ def planned(
     links = desired.current_links(hosts)
     earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""
     choice = ReleaseChoice(ours, links, task.update, task.rollback, earlier)
-    desired_state = desired.desired_state(stack, settings, hosts.inventory, choice)
+    shared = desired.shares_login(hosts.agents, stack.hosts() or hosts.inventory, hosts.inventory)
+    desired_state = desired.desired_state(stack, settings, hosts.inventory, choice, shared)
     plan = desired.limited(task.plan(desired_state), {host.name for host in hosts.inventory.hosts})
     return desired_state, plan, rollout.pending(plan, hosts.step_runners())
 
@@ -148,7 +173,9 @@ def _carry_out(
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
     if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly
-        runners[layout.OPERATOR] = proof.FrontDoor(desired.front_door(stack, settings, inventory), hosts)
+        runners[layout.OPERATOR] = proof.FrontDoor(
+            desired.front_door(stack, settings, inventory), hosts, partial(proof.session, stack)
+        )
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
     journal = Journal(stack.journal, task.verb)
     journal.write("begin")

@@ -1,4 +1,4 @@
-"""The desired state of the hosts of a stack on aws: releases, certificate, login; and the releases they serve now."""
+"""The desired state of the hosts of a stack on aws: releases, certificate; and the releases they serve now."""
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from pneumoctl.files import Tree, package
 from pneumoctl.hosts import nginx
 from pneumoctl.hosts import releases as serving
 from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
-from pneumoctl.hosts.layout import ROOT
+from pneumoctl.hosts.layout import ETC, ROOT
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
 from pneumoctl.results import final_export
@@ -22,10 +22,9 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate as tls
-from pneumoctl.targets.aws.configuration import htpasswd, offline_bundle
+from pneumoctl.targets.aws.configuration import offline_bundle
 from pneumoctl.targets.common import health
 
-LOGIN = "clinician"
 TLS = "tls"  # the folder of the stack's own certificate
 LINKS = tuple(f"{kind}/{link}" for kind in ("api", "web", "model") for link in ("current", "previous"))
 # A link that is not there is none; one that cannot be read is an error.
@@ -36,6 +35,9 @@ for one in "$@"; do
   target=$(readlink "$one") || exit
   printf "%s %s\\n" "$one" "$target"
 done"""
+
+_SHARED_LOGIN = """! grep -qs "^ *auth_basic_user_file " "$1" || echo nginx
+test ! -e "$2" || grep -qx AUTH=users "$2" || echo page"""
 
 
 def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
@@ -53,6 +55,17 @@ def links(agents: Agents, host: Host) -> dict[str, str]:
     output = agents.read_output(host, ("sh", "-c", _READLINKS, "sh", ROOT, *LINKS), "reading its releases")
     lines = (line.partition(" ") for line in output.splitlines())
     return {link: target for link, _, target in lines if target}
+
+
+def shares_login(agents: Agents, inventory: Inventory, hosts: Inventory) -> bool:
+    """Whether the front door of `inventory`, or one of the web hosts of `hosts`, has the login of an earlier release.
+
+    nginx then asks for a login that all users share, and the page for none. Raises ssh.Unreachable.
+    """
+    asked = (inventory.bastion, *(host for host in hosts.hosts if host.role == "web"))
+    script = ("sh", "-c", _SHARED_LOGIN, "sh", nginx.CONFIG, f"{ETC}/ui.env")
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return any(pool.map(lambda host: agents.read_output(host, script, "reading its login").strip(), asked))
 
 
 @dataclass(frozen=True)
@@ -123,8 +136,10 @@ class ReleaseChoice:
         return self.links[host.name].get(f"{kind}/current", "").removeprefix("releases/")
 
 
-def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: ReleaseChoice) -> DesiredState:
-    """The desired state of `hosts`: everything that their plan depends on."""
+def desired_state(
+    stack: Stack, settings: Settings, hosts: Inventory, choice: ReleaseChoice, shared_login: bool = False
+) -> DesiredState:
+    """The desired state of `hosts`: everything that their plan depends on. `shared_login`: see DesiredState."""
     secrets, inventory = stack.require_secrets(), stack.hosts()
     if inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
@@ -136,12 +151,12 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
         secrets,
         certificate.decode(),
         key.decode(),
-        htpasswd.line(LOGIN, secrets.web_password),
         {host.name: choice.code(host) for host in hosts.hosts if host.role in serving.KINDS},
         {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
         choice.links,
         (cloud.bucket, cloud.region) if cloud and settings.backup_minutes else None,
         backup_again=final_export.holds_all(stack),  # a teardown was not completed
+        shared_login=shared_login,
         offline=choice.available.offline,
     )
 
@@ -162,15 +177,20 @@ def save_certificate(stack: Stack, desired: DesiredState, steps: Sequence[Step])
         tls.save(stack.directory / TLS, desired.certificate.encode(), desired.key.encode())
 
 
+def page(settings: Settings, inventory: Inventory) -> str:
+    """The address of the web page, as people open it."""
+    return f"https://{settings.domain or inventory.bastion.public_address}"
+
+
 def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.WebEndpoint:
     """How the operator reaches the page: by its address, where the certificate is expected that was installed.
 
-    Raises PneumoError if there is none yet, or if the login is not known.
+    Raises PneumoError if there is none yet.
     """
     address, fingerprint = f"https://{settings.domain}", ""
     if not settings.acme_email:
         address, fingerprint = f"https://{inventory.bastion.public_address}", _fingerprint(stack, settings, inventory)
-    return health.WebEndpoint(address, fingerprint, (LOGIN, stack.require_secrets().web_password))
+    return health.WebEndpoint(address, fingerprint)
 
 
 def _fingerprint(stack: Stack, settings: Settings, inventory: Inventory) -> str:

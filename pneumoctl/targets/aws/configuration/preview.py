@@ -66,9 +66,10 @@ def preview(settings: Settings, stack: Stack, task: Task) -> Preview:
     try:
         with ssh_hosts.opened(stack, task.hosts, change=False) as hosts:
             ours = desired.available_releases(settings, task.source)
-            _, plan, todo = change.planned(settings, stack, hosts, task, ours)
+            desired_state, plan, todo = change.planned(settings, stack, hosts, task, ours)
             unknown = {name: error.message for name, error in hosts.unreachable.items()}
-            steps = () if unknown and not any(todo.values()) else change.description(plan, todo)
+            steps = [] if unknown and not any(todo.values()) else change.description(plan, todo)
+            steps += change.ended_login(desired_state)
             erased = tuple(change.erased(settings, stack, todo))
             return Preview(tuple(steps), tuple(hosts.differences(todo)), todo, unknown, erased)
     except Unreachable as error:

@@ -1,19 +1,27 @@
 """Prove what serves: the hosts' running model, identified by digest, has scored a picture through the front door."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model import bundle
+from pneumoctl.accounts import proof_session
+from pneumoctl.accounts.client import Accounts
 from pneumoctl.errors import PneumoError
 from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
+from pneumoctl.scoring.api_client import ApiClient, Refused
+from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import api
+from pneumoctl.targets.aws.configuration import desired
 from pneumoctl.targets.common import health
 
 HASHED_S = 60.0  # in which a host hashes the files of its model
@@ -30,10 +38,14 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """Runs the proof on this machine: a picture sent through the front door, as a person would upload it."""
+    """Runs the proof on this machine: a picture sent through the front door, as a person would upload it.
+
+    `session`: opens a session of the page, and ends it.
+    """
 
     door: health.WebEndpoint
     hosts: Hosts
+    session: Callable[[], AbstractContextManager[str]]
 
     def pending(self, steps: Sequence[Step]) -> list[bool]:
         """See rollout.StepRunner."""
@@ -43,11 +55,22 @@ class FrontDoor:
         """See rollout.StepRunner."""
         manifest = served(self.hosts)
         try:
-            return "done", Output(0, json.dumps(health.gate(self.door, manifest)), "")
+            health.require_login(self.door)
+            with self.session() as session:
+                return "done", Output(0, json.dumps(health.gate(replace(self.door, session=session), manifest)), "")
+        except Refused as error:
+            raise health.failed(f"nobody can log in: {error.message}") from error
         except (health.NoAnswer, health.OtherCertificate) as error:
             unknown = f"{error.message}. Whether the releases are good is not known"
             link = ": this machine's link may be down" if isinstance(error, health.NoAnswer) else ""
             raise PneumoError(unknown + link, error.hint) from error
+
+
+@contextmanager
+def session(stack: Stack) -> Iterator[str]:
+    """The token of a session of the page, which the API gives over SSH. Raises PneumoError."""
+    with api.forwarded(stack) as endpoint, proof_session.opened(Accounts(ApiClient.of(endpoint))) as token:
+        yield token
 
 
 def served(hosts: Hosts) -> Manifest:
@@ -64,6 +87,19 @@ def served(hosts: Hosts) -> Manifest:
         serves = ", ".join(f"{host.name} {_name(manifest)}" for host, manifest in pairs)
         raise health.failed(f"the hosts serve different models: {serves} (pneumoctl deploy model makes them the same)")
     return next(iter(models.values()))
+
+
+def served_models(stack: Stack) -> set[str]:
+    """The models that the stack's hosts serve now. Raises PneumoError if a host does not answer."""
+    stack_inventory = stack.hosts()
+    names = [host.name for host in stack_inventory.hosts if host.role == "app"] if stack_inventory else []
+    if not names:
+        return set()
+    with ssh_hosts.opened(stack, names, change=False) as hosts:
+        for error in hosts.unreachable.values():
+            raise error
+        links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
+    return {Path(link).name for link in links}
 
 
 def _running(agents: Agents, host: Host) -> Manifest:

@@ -7,10 +7,10 @@ import ssl
 import threading
 import time
 import urllib.parse
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TypeVar, cast
 
@@ -188,13 +188,19 @@ def steps(
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 
 
-def check_front_door(door: health.WebEndpoint) -> float:
-    """Request the page from the front door, as its users do; returns the days until its certificate expires.
+def _status(connection: http.client.HTTPSConnection, path: str) -> int:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
 
-    Negative: it has expired. Raises PneumoError unless the page is shown.
+
+def check_front_door(door: health.WebEndpoint) -> float:
+    """Request the login from the front door, as its users do; returns the days until its certificate expires.
+
+    Negative: it has expired. Raises PneumoError unless the login is shown, and nothing but the login.
     """
     address = urllib.parse.urlsplit(door.url)
-    head = {"Authorization": f"Basic {b64encode(':'.join(door.login).encode()).decode()}"} if door.login else {}
     try:
         trusted = ssl.create_default_context()
         if door.fingerprint:  # this certificate is expected, whoever signed it
@@ -207,16 +213,17 @@ def check_front_door(door: health.WebEndpoint) -> float:
             shown = cast(ssl.SSLSocket, connection.sock).getpeercert(binary_form=True) or b""
             if door.fingerprint not in ("", hashlib.sha256(shown).hexdigest()):
                 raise PneumoError("the front door shows another certificate than the stack's")
-            connection.request("GET", "/", headers=head)
-            code = connection.getresponse().status
+            login, page = _status(connection, "/login"), _status(connection, "/")
         finally:
             connection.close()
     except ssl.SSLCertVerificationError as error:
         raise PneumoError(f"the certificate of the front door was not accepted: {error.verify_message}") from error
     except (OSError, http.client.HTTPException) as error:
         raise PneumoError(f"the front door does not answer: {in_words(error)}") from error
-    if code != 200:
-        raise PneumoError(f"the front door answers {code}")
+    if login != HTTPStatus.OK:
+        raise PneumoError(f"the front door answers {login}")
+    if page == HTTPStatus.OK:
+        raise PneumoError("the front door shows the page to people who are not logged in", "pneumoctl up")
     now, pem = datetime.now(UTC), ssl.DER_cert_to_PEM_cert(shown).encode()
     if not certificate.begun(pem, now):
         raise PneumoError(

@@ -100,7 +100,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     if door["serves"]:
         days = door["certificate_days"]
         soon = "; renew it soon" if days < SOON_DAYS else ""
-        yield f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days{soon}"
+        yield f"front door {door['url']} shows the login; its certificate is good for {days:.0f} days{soon}"
     price = f"; {money(bill['usd_per_hour'], 4, 'an hour')}{without(bill['at_least'])}" if bill else ""
     word = "up" if document["up"] else "DEGRADED" if document["hosts"] else "NOT UP"
     yield f"stack {document['stack']} in {document['region']}: {word}{price}"

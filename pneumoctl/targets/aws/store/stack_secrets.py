@@ -95,7 +95,7 @@ def read_back(context: Context, inventory: Inventory, adopt: bool = False) -> No
         _take_newer(stack, found)
     elif found:
         save(stack, from_environments(found.values()))
-        console.note(f"the secrets were read back from {', '.join(found)}; the page has a new password", "yellow")
+        console.note(f"the secrets were read back from {', '.join(found)}", "yellow")
     elif configured:
         path, hosts = stack.directory / SECRETS, ", ".join(configured)
         message = f"{path} is missing, and no app host has its content, although the stack was configured ({hosts})"
@@ -113,7 +113,7 @@ def _take_newer(stack: Stack, found: Mapping[str, str]) -> None:
     there = from_environments(found.values())
     keys = (key for key in (*there.mac_keys_previous, *known) if key != there.mac_key)
     save(stack, replace(there, mac_keys_previous=tuple(dict.fromkeys(keys))))
-    console.note(f"the secrets of {', '.join(found)} are newer, and were taken; the page has a new password", "yellow")
+    console.note(f"the secrets of {', '.join(found)} are newer, and were taken", "yellow")
 
 
 def make_instead_of_lost(stack: Stack, inventory: Inventory) -> None:

@@ -132,17 +132,20 @@ def _answers(stack: Stack) -> bool:
     return True
 
 
+_ACCOUNTS = "! users and tokens of the page are lost with it: `up` makes a first admin again"
+
+
 def lines(context: Context, changes: Sequence[Change]) -> list[str]:
     """What a plan does to the store, as text; no line if it leaves it alone."""
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is not None and change.destroys and (lost := described(context, (ADDRESS,))):
-        return [
-            f"! {STORE}, the host of the store, would be replaced. Lost unless an export or a backup holds them: {lost}"
-        ]
+        kept = "Lost unless an export or a backup holds them"
+        return [f"! {STORE}, the host of the store, would be replaced. {kept}: {lost}", _ACCOUNTS]
     if change is not None and change.action == "create" and context.stack.hosts() is not None:
         saved = transfer.last_export(context.stack)
         other = f"; your last export: {shlex.quote(saved['path'])}" if saved else ""
-        return [f"! {STORE} is gone, and its results with it. `up` imports the newest backup, if there is one{other}"]
+        gone = f"! {STORE} is gone, and its results with it. `up` imports the newest backup, if there is one{other}"
+        return [gone, _ACCOUNTS]
     return []
 
 

@@ -31,8 +31,10 @@ class Page(http.server.BaseHTTPRequestHandler):
     """Answers as set in `answers`: (status, body) by method."""
 
     answers: dict[str, tuple[int, str]] = {}
+    asked: list[dict[str, str]] = []
 
     def do_GET(self) -> None:
+        self.asked.append(dict(self.headers))
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, body = self.answers[self.command]
         if not status:  # close the connection without an answer
@@ -46,6 +48,11 @@ class Page(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Page, "asked", [])
 
 
 @pytest.fixture
@@ -115,7 +122,25 @@ def test_another_certificate_is_neither_silence_nor_a_failed_gate(
     assert caught.value.code == Exit.FAILED and "no answer" not in caught.value.message
     monkeypatch.setattr(proof, "served", lambda _: MANIFEST)
     with pytest.raises(PneumoError, match=r"Whether the releases are good is not known$"):
-        proof.FrontDoor(door, cast(Any, None)).act(cast(Any, None))
+        proof.FrontDoor(door, cast(Any, None), cast(Any, None)).act(cast(Any, None))
+
+
+@pytest.mark.parametrize("answer", [(200, "[]"), (303, ""), (404, ""), (500, ""), (403, "")])
+def test_a_page_that_answers_somebody_who_is_not_logged_in_fails_the_gate(page: str, answer: tuple[int, str]) -> None:
+    for method in ("GET", "POST"):
+        Page.answers = {"GET": (401, "{}"), "POST": (401, "{}")}
+        health.require_login(health.WebEndpoint(page, session="of a user"))
+        assert not any("Cookie" in headers for headers in Page.asked)
+        Page.answers = {**Page.answers, method: answer}
+        with pytest.raises(PneumoError, match=rf"{method} .* without a login answered {answer[0]}") as caught:
+            health.require_login(health.WebEndpoint(page, session="of a user"))
+        assert caught.value.code == Exit.GATE_FAILED
+
+
+@pytest.mark.parametrize(("url", "name"), [("http://a", "session"), ("https://a", "__Host-session")])
+def test_the_session_is_sent_as_the_page_sets_it(url: str, name: str) -> None:
+    assert health.WebEndpoint(url, session="of-a-user").headers == {"Cookie": f"{name}=of-a-user"}
+    assert health.WebEndpoint(url).headers == {}
 
 
 def test_the_gate_waits_until_nginx_reports_a_page_that_hangs() -> None:

@@ -10,7 +10,7 @@ from tests.webapp.api.accounts.conftest import PASSWORD
 from tests.webapp.servers import unreachable_redis
 from webapp.api.accounts import passwords
 from webapp.api.accounts.attempts import PER_ADDRESS, PER_NAME, WINDOW_S, Attempts
-from webapp.api.accounts.errors import LoginRefused, TooManyAttempts
+from webapp.api.accounts.errors import LinkInvalid, LoginRefused, TooManyAttempts
 from webapp.api.storage.errors import StoreUnavailable
 
 HERE = "192.0.2.1"
@@ -143,6 +143,14 @@ def test_attempts_are_limited_by_address(accounts):
     with pytest.raises(TooManyAttempts):
         accounts.attempts.count("another", HERE)
     accounts.attempts.count("another", "192.0.2.2")
+
+
+def test_links_that_are_tried_keep_nobody_from_a_link_of_their_own(accounts):
+    _, link = accounts.users.create("alice", "reader")
+    for number in range(PER_NAME + 1):
+        with pytest.raises(LinkInvalid):
+            accounts.log_in_by_link(f"wrong {number}", PASSWORD, f"192.0.2.{number}")
+    assert accounts.log_in_by_link(link.token, PASSWORD, "192.0.2.99").name == "alice"
 
 
 def test_attempts_beside_each_other_are_all_counted(accounts):

@@ -23,6 +23,15 @@ def test_an_idle_session_ends(accounts, alice, clock):
     assert accounts.sessions.current(token) is None
 
 
+def test_what_the_browser_asks_by_itself_does_not_put_the_end_off(accounts, alice, clock):
+    token, _ = accounts.sessions.begin(alice)
+    for _ in range(3):
+        clock.time += IDLE_S / 4
+        assert accounts.sessions.current(token, used=False) is not None
+    clock.time += IDLE_S / 4
+    assert accounts.sessions.current(token, used=False) is None
+
+
 def test_a_session_that_was_ended_while_it_was_used_stays_ended(accounts, alice, clock, monkeypatch):
     token, _ = accounts.sessions.begin(alice)
     clock.time += IDLE_S / 2

@@ -2,7 +2,8 @@
 // Names, states and ids are kept, never a picture.
 import { isList } from "./queue.js";
 
-const NAME = "upload";
+// Another user of this tab has a list of their own, and does not see this one.
+const NAME = ["upload", document.querySelector("form[data-upload]")?.dataset.user].filter(Boolean).join(" of ");
 const FIELDS = [
   ...["key", "path", "size", "modified", "state", "reason", "posted", "digest", "unreadable"],
   ...["id", "finding", "probability", "threshold", "point", "cautions"],

@@ -1,6 +1,7 @@
 // Send one file to the server and read its answer.
 import { nameOf, secondsToWait } from "./queue.js";
 
+export const LOG_IN = "Your session has ended. Log in again, then try again.";
 const WAIT_ON = [429, 502, 503, 504]; // statuses of a server that may answer later
 const OPEN = [502, 504]; // and of one that may have assessed the file all the same
 
@@ -44,9 +45,7 @@ function answerOf(request, now) {
     return predictions?.length === 1 ? { document: predictions[0] } : { error: "The answer of the server is not a result." };
   }
   const reason = reasonOf(document, request.status);
-  if (request.status === 401) { // every other file would ask for the password again
-    return { wait: Infinity, reason: "The server asks you to log in. Try again, and log in." };
-  }
+  if (request.status === 401) { return { wait: Infinity, reason: LOG_IN }; } // it would refuse every other file, too
   const header = request.getResponseHeader("Retry-After");
   if (WAIT_ON.includes(request.status) && (header || request.status === 429)) {
     return { wait: secondsToWait(header, now), reason, open: OPEN.includes(request.status) };

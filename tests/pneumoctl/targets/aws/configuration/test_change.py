@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,19 @@ def test_stopped_services_are_started_by_every_command_that_switches_or_configur
     for step in steps:
         unit = "pneumoctl-ui" if kind == "web" else "pneumoctl-api"
         assert active(f"{unit}.service") in step.done_if
+
+
+@pytest.mark.parametrize("verb", ["configure", "configure nginx", "deploy web", "rollback api", "secrets rotate"])
+def test_only_up_ends_a_shared_login(tmp_path: Path, verb: str) -> None:
+    earlier = replace(DESIRED, shared_login=True)
+    with pytest.raises(PneumoError, match="its users share one login") as refused:
+        change._refuse_before_users(Stack("t", tmp_path), earlier, change.Task(verb))
+    assert refused.value.hint.startswith("pneumoctl up,")
+    change._refuse_before_users(Stack("t", tmp_path), earlier, change.Task("up"))
+    change._refuse_before_users(Stack("t", tmp_path), DESIRED, change.Task(verb))
+
+
+def test_the_plan_says_that_a_shared_login_ends() -> None:
+    assert change.ended_login(DESIRED) == []
+    (line,) = change.ended_login(replace(DESIRED, shared_login=True))
+    assert "nobody can use the page until they have a user of their own" in line and "pneumoctl users add" in line

@@ -110,3 +110,33 @@ def test_a_teardown_that_was_not_completed_may_have_deleted_the_backups(tmp_path
     assert not desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
     final_export.save(stack, None)
     assert desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
+
+
+class FileAgents(Agents):
+    """The agents of hosts that have these folders of this machine instead of their root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, host: Host, argv: Sequence[str], timeout: float = 20.0) -> Output:
+        words = [f"{self.root}/{host.name}{word}" if word.startswith("/") else word for word in argv]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return Output(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("files", "shared"),
+    [
+        ({}, False),
+        ({"nginx/etc/nginx/nginx.conf": "  auth_basic_user_file /etc/pneumoctl/htpasswd;\n"}, True),
+        ({"nginx/etc/nginx/nginx.conf": "# no login\n", "web-1/etc/pneumoctl/ui.env": "AUTH=users\n"}, False),
+        ({"web-0/etc/pneumoctl/ui.env": "AUTH=users\n", "web-1/etc/pneumoctl/ui.env": "API_TOKEN=a\n"}, True),
+        ({"web-1/etc/pneumoctl/ui.env": "AUTH=none\n"}, True),
+    ],
+    ids=["new", "nginx asks", "users", "one page is old", "a page is open"],
+)
+def test_the_shared_login_of_an_earlier_release_is_seen(tmp_path: Path, files: dict[str, str], shared: bool) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert desired.shares_login(FileAgents(tmp_path), HOSTS, HOSTS) is shared

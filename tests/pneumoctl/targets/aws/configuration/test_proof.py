@@ -3,6 +3,8 @@
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
+from pneumoctl.scoring.api_client import Refused
 from pneumoctl.ssh.on_host import release_check
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.configuration import proof
@@ -20,6 +23,7 @@ from tests.pneumoctl.examples import DESIRED
 from tests.pneumoctl.models import made
 
 HOSTS = DESIRED.inventory
+ANY: Any = None
 
 
 class Agents:
@@ -125,8 +129,46 @@ def test_a_front_door_that_does_not_answer_is_no_failed_gate(deploy: Any) -> Non
         door = WebEndpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
     hosts: Any = SimpleNamespace(inventory=HOSTS, agents=agents)
     with pytest.raises(PneumoError, match="Whether the releases are good is not known") as caught:
-        proof.FrontDoor(door, hosts).act(Step("Prove", ("operator",), ()))
+        proof.FrontDoor(door, hosts, lambda: nullcontext("s")).act(Step("Prove", ("operator",), ()))
     assert caught.value.code == Exit.FAILED
+
+
+def test_the_proof_is_sent_by_somebody_who_has_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(proof, "served", lambda hosts: {"name": "m"})
+    monkeypatch.setattr(proof.health, "require_login", lambda door: sent.append("nobody"))
+    monkeypatch.setattr(proof.health, "gate", lambda door, manifest: sent.append(door.session) or {"id": "i"})
+
+    @contextmanager
+    def session() -> Iterator[str]:
+        yield "of a user"
+        sent.append("ended")
+
+    state, output = proof.FrontDoor(WebEndpoint("u"), ANY, session).act(ANY)
+    assert (state, output.stdout, sent) == ("done", '{"id": "i"}', ["nobody", "of a user", "ended"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (Refused(500, b"{}"), Exit.GATE_FAILED, "nobody can log in: the API refused the request: 500"),
+        (PneumoError("the API on app-0 cannot be reached over SSH"), Exit.FAILED, "cannot be reached"),
+    ],
+)
+def test_an_api_that_gives_no_session_fails_the_gate_and_one_that_is_not_reached_does_not(
+    monkeypatch: pytest.MonkeyPatch, error: PneumoError, code: Exit, reason: str
+) -> None:
+    monkeypatch.setattr(proof, "served", lambda hosts: {"name": "m"})
+    monkeypatch.setattr(proof.health, "require_login", lambda door: None)
+
+    @contextmanager
+    def session() -> Iterator[str]:
+        raise error
+        yield ""
+
+    with pytest.raises(PneumoError, match=reason) as caught:
+        proof.FrontDoor(WebEndpoint("u"), ANY, session).act(ANY)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

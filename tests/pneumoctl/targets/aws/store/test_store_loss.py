@@ -108,12 +108,14 @@ def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
     def lines(action: Any, address: str = store_loss.ADDRESS) -> list[str]:
         return store_loss.lines(world.context, [Change(address, "aws_instance", action, {}, {})])
 
-    (line,) = lines("replace")
+    line, users = lines("replace")
     assert line.endswith("a backup holds them: 3 results, 2 pictures, 1 review on app-0")
+    assert users.startswith("! users and tokens of the page are lost with it")
     assert lines("update") == [] == lines("replace", 'aws_instance.host["web-0"]')
     world.export(world.context.stack, None, tmp_path / "o u t")
     world.instances = []
-    (line,) = lines("create")
+    line, users = lines("create")
+    assert users.startswith("! users and tokens")
     assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
 
 
