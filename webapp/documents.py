@@ -90,6 +90,7 @@ class Entry(TypedDict):
     review_damaged: a review or a withdrawal cannot be read, so that the one that counts is not known.
     disagrees: the review that counts contradicts the finding.
     folder, study: see Source.
+    reviewer: who made it; null: not recorded. Only told for an export, with the header X-Pneumo-Export.
     """
 
     picture: bool
@@ -98,6 +99,7 @@ class Entry(TypedDict):
     disagrees: bool
     folder: str
     study: Study | None
+    reviewer: NotRequired[str | None]
 
 
 class Page(TypedDict):

@@ -26,7 +26,7 @@ COLUMNS = (
     "words",
 )
 BOM = "\ufeff"  # begins a file for people: without it Excel does not read UTF-8 as such; not a stream for programs
-REVIEW_COLUMNS = ("review", "review_contradicts_model", "review_error")  # of a stored result
+REVIEW_COLUMNS = ("review", "review_contradicts_model", "review_error", "reviewed_by")  # of a stored result
 SOURCE_COLUMNS = ("folder", "study")  # of a stored result
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones for the others
 # Where the cell of a spreadsheet begins that separates by semicolons or tabs: it knows no quotes within a cell.
@@ -75,11 +75,13 @@ def damaged_cells(identifier: str, error: str) -> list[object]:
     return [row.get(name) for name in COLUMNS]
 
 
-def review_cells(label: str | None, contradicts: bool, error: str | None = None) -> list[object]:
-    """The cells of REVIEW_COLUMNS for the review that counts, or why it is not known."""
+def review_cells(
+    label: str | None, contradicts: bool, error: str | None = None, who: str | None = None
+) -> list[object]:
+    """The cells of REVIEW_COLUMNS for the review that counts, or why it is not known. `who`: None if not recorded."""
     if error is not None or label is None:
-        return [None, None, error]
-    return [label, "yes" if contradicts else "no", None]
+        return [None, None, error, None]
+    return [label, "yes" if contradicts else "no", None, who or "not recorded"]
 
 
 def _escaped(cell: object) -> object:

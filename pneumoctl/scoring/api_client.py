@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API answers with 429 or 503, or whose connection breaks
 LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
@@ -75,12 +77,12 @@ class ApiClient:
         return _document(b'{"predictions": [%b]}' % body)
 
     def page(self, cursor: str | None, rows: int, chosen: Mapping[str, str]) -> Any:
-        """A page of a list of results as the API sent it; `rows`: at most 100.
+        """A page of a list of results as the API sent it for an export; `rows`: at most 100.
 
         `chosen`: the parameters of the API that narrow and order the list; none: all results, newest first.
         """
         query = "?" + urlencode({**chosen, "limit": str(rows)} | ({"cursor": cursor} if cursor else {}))
-        status, body = self._ask("GET", f"/v1/predictions{query}", None)
+        status, body = self._ask("GET", f"/v1/predictions{query}", None, more={"X-Pneumo-Export": "1"})
         if status != 200:
             raise Refused(status, body)
         try:
@@ -110,7 +112,7 @@ class ApiClient:
         if status == 404:
             return {"entries": [], "next": None}
         if status != 200:
-            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+            raise Refused(status, body)
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -150,6 +152,7 @@ class ApiClient:
         fields: dict[str, Any] | None,
         document: bytes | None = None,
         repeat: bool = True,
+        more: Mapping[str, str] = _NO_HEADERS,
     ) -> tuple[int, bytes]:
         import urllib3
 
@@ -159,7 +162,7 @@ class ApiClient:
             last = attempt == ATTEMPTS - 1
             try:
                 content: dict[str, Any] = {"body": document} if document else {"fields": fields}
-                response = self._pool.request(method, url, headers=headers, redirect=False, **content)
+                response = self._pool.request(method, url, headers={**headers, **more}, redirect=False, **content)
             except urllib3.exceptions.NewConnectionError as error:
                 raise self._unreached(error) from error
             except urllib3.exceptions.HTTPError as error:

@@ -26,6 +26,7 @@ class _Entry(TypedDict):
     review: Literal["pneumonia", "no pneumonia", "unsure"] | None
     review_damaged: bool
     disagrees: bool
+    reviewer: NotRequired[str | None]
     folder: NotRequired[str]
     study: NotRequired[str | None]
 
@@ -54,6 +55,7 @@ class StoredResult(NamedTuple):
     """A stored result with the review that counts; `document`: None if its record is damaged.
 
     error: why there is no document. review_error: why the review is not known. source: its folder and study, if known.
+    reviewer: who made the review; None: not recorded.
     """
 
     id: str
@@ -63,6 +65,7 @@ class StoredResult(NamedTuple):
     contradicts: bool = False
     review_error: str | None = None
     source: tuple[str | None, str | None] = (None, None)
+    reviewer: str | None = None
 
 
 @contextmanager
@@ -112,7 +115,8 @@ def listed(api: ApiClient, chosen: Mapping[str, str] = EVERYTHING) -> Iterator[S
 
 
 def _line(result: StoredResult) -> str:
-    further = csv_table.review_cells(result.review, result.contradicts, result.review_error) + list(result.source)
+    further = csv_table.review_cells(result.review, result.contradicts, result.review_error, result.reviewer)
+    further += list(result.source)
     if result.document is None:
         return csv_table.line(csv_table.damaged_cells(result.id, result.error or "") + further)
     return csv_table.line(csv_table.cells(result.document["file"], result.document) + further)
@@ -149,6 +153,6 @@ def _results(page: Mapping[str, Any]) -> list[StoredResult]:
         if entry["review_damaged"]:
             results.append(StoredResult(document["id"], document, review_error=_REVIEW_DAMAGED, source=source))
         else:
-            review = entry["review"], entry["disagrees"]
-            results.append(StoredResult(document["id"], document, None, *review, source=source))
+            review = entry["review"], entry["disagrees"], None, source, entry.get("reviewer")
+            results.append(StoredResult(document["id"], document, None, *review))
     return results + [StoredResult(each["id"], None, each["error"]["detail"]) for each in known["damaged"]]

@@ -48,6 +48,7 @@ def test_a_review_says_that_it_was_saved_and_stays_on_the_film(stack: Stack, wat
     page.get_by_label("pneumonia", exact=True).focus()
     page.keyboard.press("3")
     said(page, "Saved: unsure.")
+    expect(page.get_by_text("Saved: unsure.")).to_have_count(1)  # said once
     expect(page.locator("#film")).to_be_focused()
     film, words = page.locator("[data-film]").bounding_box(), page.locator("[data-said]").bounding_box()
     assert words["x"] >= film["x"] + film["width"], "the words hide a part of the film"

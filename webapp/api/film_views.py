@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response
 
+from webapp.api import recording
 from webapp.api.problems import Problem
 from webapp.api.services import services
 
@@ -14,4 +15,5 @@ def view(identifier: str) -> Response:
     store = services().store
     if store.get(identifier).film is None:
         raise Problem(404, "no-view", "No 16-bit film is stored with this result.")
+    recording.read("view", identifier)
     return Response(store.film(identifier), mimetype="application/octet-stream")

@@ -64,7 +64,7 @@ def index() -> Response:
             400, "bad-cursor", "The cursor does not belong to this list. Start again without a cursor."
         ) from error
     if EXPORT_HEADER in request.headers and "cursor" not in request.args:
-        recording.read("export", None, f"{page.total} results of a list")
+        recording.read("export", None, f"a list of {page.total}")
     damaged: list[DamagedRecord] = [{"id": each, "error": problem(Damaged(each)).document()} for each in page.damaged]
     document: Page = {
         "predictions": [record.prediction for record in page.records],
@@ -81,7 +81,7 @@ def index() -> Response:
 
 
 def _entry(record: Record, review: Review) -> Entry:
-    return {
+    entry: Entry = {
         "picture": record.image is not None,
         "review": review.label,
         "review_damaged": review.damaged,
@@ -89,6 +89,8 @@ def _entry(record: Record, review: Review) -> Entry:
         "folder": "" if record.source is None else record.source["folder"],
         "study": None if record.source is None else record.source["study"],
     }
+    # A page of an earlier version, which does not send the header, would refuse a list with a field more.
+    return {**entry, "reviewer": review.who} if EXPORT_HEADER in request.headers else entry
 
 
 @api.post("/predictions/find")

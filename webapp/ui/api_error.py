@@ -16,6 +16,7 @@ _LOGIN_TITLES = {  # by the code of the API's error: of those that are about a u
     "login-failed": "Not logged in",
     "link-invalid": "The link is not valid",
     "forbidden": "Not allowed",
+    "not-author": "Not allowed",
 }
 
 

@@ -29,18 +29,12 @@ class Reviews:
         """The review that counts in the list: the newest one that is not withdrawn; None if nobody knows it."""
         return None if self.damaged else next((each for each in reversed(self.entries) if not each["withdrawn"]), None)
 
-    def contradicts(self, document: Prediction) -> bool:
-        """Whether the review that counts found something else than the model. Unsure is no contradiction."""
-        found = self.counting
-        return (
-            found is not None
-            and document["finding"] is not None
-            and found["label"]
-            not in (
-                "unsure",
-                document["finding"],
-            )
-        )
+    def contradicts(self, document: Prediction, review: Feedback | None = None) -> bool:
+        """Whether a review, or the one that counts, found something else than the model. Unsure is no contradiction."""
+        found = review or self.counting
+        if found is None or found["withdrawn"] or document["finding"] is None:
+            return False
+        return found["label"] not in ("unsure", document["finding"])
 
     def named(self, identifier: str) -> Feedback | None:
         """The review with that id."""

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar
 
 from model.serving.prediction import Prediction
 from webapp.documents import FeedbackList, Pictures, Place, ReceivedFilms, Source
-from webapp.requests import POSITION_HEADER, PROBE_HEADER
+from webapp.requests import EXPORT_HEADER, POSITION_HEADER, PROBE_HEADER
 from webapp.ui import png, responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
@@ -38,10 +38,13 @@ class ApiClient:
         answer = self._transport.upload("/v1/predictions", request_id, headers=headers, body=body)
         return _read(answer, lambda document: responses.upload_result(document, len(files)))
 
-    def page(self, chosen: Mapping[str, str], cursor: str | None, limit: int, request_id: str) -> ResultPage:
-        """A page of the list with these parameters."""
+    def page(
+        self, chosen: Mapping[str, str], cursor: str | None, limit: int, request_id: str, export: bool = False
+    ) -> ResultPage:
+        """A page of the list with these parameters. `export`: to be written to a file, which the trail records."""
         fields = {**chosen, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-        answer = self._transport.request("GET", "/v1/predictions", request_id, fields=fields)
+        headers = {EXPORT_HEADER: "1"} if export else {}
+        answer = self._transport.request("GET", "/v1/predictions", request_id, fields=fields, headers=headers)
         page = _read(answer, lambda document: responses.result_page(document, chosen))
         return replace(page, position=answer.headers.get(POSITION_HEADER, ""))
 
@@ -61,9 +64,10 @@ class ApiClient:
         answer = self._transport.request("POST", path, request_id, headers=headers, body=json.dumps(sent))
         return _read(answer, responses.any_prediction)
 
-    def show(self, identifier: str, request_id: str) -> Prediction:
-        """A stored prediction."""
-        answer = self._transport.request("GET", f"/v1/predictions/{identifier}", request_id)
+    def show(self, identifier: str, request_id: str, export: bool = False) -> Prediction:
+        """A stored prediction. `export`: to be written to a file, which the trail records."""
+        headers = {EXPORT_HEADER: "1"} if export else {}
+        answer = self._transport.request("GET", f"/v1/predictions/{identifier}", request_id, headers=headers)
         return _read(answer, lambda document: responses.prediction(document, identifier))
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:

@@ -35,7 +35,7 @@ def results() -> Response:
     query, held = ListQuery.read(), ExitStack()
     try:
         held.enter_context(backend().downloads.slot())
-        first = backend().api.page(query.fields, None, _ROWS, g.request_id)
+        first = backend().api.page(query.fields, None, _ROWS, g.request_id, export=True)
         _require_few(first.total)
     except Busy as error:
         detail = "Wait until they have ended, then try again."
@@ -54,7 +54,7 @@ def result(identifier: str) -> Response:
     """One result; an error if it or its reviews cannot be read."""
     api = backend().api
     with api.together():
-        document, found = api.show(identifier, g.request_id), api.feedback(identifier, g.request_id)
+        document, found = api.show(identifier, g.request_id, export=True), api.feedback(identifier, g.request_id)
         origin = _origin(api, identifier)
     reviews = beside.Reviews(found["feedback"], found["damaged"])
     counting = reviews.counting
@@ -62,6 +62,7 @@ def result(identifier: str) -> Response:
         None if counting is None else counting["label"],
         reviews.contradicts(document),
         _REVIEW_DAMAGED if reviews.damaged else None,
+        None if counting is None else counting["who"],
     )
     row = csv_table.line(csv_table.cells(document["file"], document) + review + origin)
     return _file(iter((_HEAD, row)), f"pneumoctl-{identifier}.csv")
@@ -110,7 +111,7 @@ def _lines(
             if time.monotonic() > deadline:
                 raise ApiError(504, "The download took too long", "The other results are missing.")
             with session.holding(credentials):
-                page = api.page(query.fields, page.next, _ROWS, request_id)
+                page = api.page(query.fields, page.next, _ROWS, request_id, export=True)
     except ApiError as error:
         reason = f"THIS FILE IS INCOMPLETE. {error.title}. {error.detail}"
         yield csv_table.line(csv_table.cells(None, None, reason) + csv_table.review_cells(None, False) + [None, None])
@@ -130,6 +131,5 @@ def _page_lines(page: ResultPage) -> Iterator[str]:
 def _review(entry: Entry | None) -> list[object]:
     if entry is None:
         return csv_table.review_cells(None, False, "the API does not tell")
-    return csv_table.review_cells(
-        entry["review"], entry["disagrees"], _REVIEW_DAMAGED if entry["review_damaged"] else None
-    )
+    fault = _REVIEW_DAMAGED if entry["review_damaged"] else None
+    return csv_table.review_cells(entry["review"], entry["disagrees"], fault, entry.get("reviewer"))

@@ -108,11 +108,12 @@ def _ordered(stored: dict[str, Any]) -> bool:
 class Review:
     """The review of a result that counts: the last one that is not withdrawn; `label` is None if there is none.
 
-    damaged: a review or a withdrawal cannot be read, so that nobody knows which one counts.
+    damaged: a review or a withdrawal cannot be read, so that nobody knows which one counts. who: None if not recorded.
     """
 
     label: Label | None
     damaged: bool = False
+    who: str | None = None
 
     def disagrees(self, prediction: Prediction) -> bool:
         """Whether the reader found something else than the model. Unsure is no disagreement."""

@@ -105,7 +105,7 @@ class Reviews:
         """The review that counts, of a result's sealed entries."""
         entries, damaged = self._open(identifier, values)
         found = counting(entries if not _withdrawals(entries) else with_withdrawals(entries))
-        return Review(None if found is None else found["label"], damaged > 0)
+        return Review(None, damaged > 0) if found is None else Review(found["label"], damaged > 0, found.get("who"))
 
     def _read(self, pipe: redis.client.Pipeline, identifier: str) -> tuple[list[ReviewEntry], int]:
         record, key = _keys(identifier)

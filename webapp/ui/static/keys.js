@@ -90,6 +90,7 @@ async function post(form, label) {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const reviews = page.getElementById("feedback");
     if (response.ok && response.redirected && reviews) {
+      reviews.querySelector("#saved")?.remove(); // the word of the key says the same
       const writing = comment !== undefined && comment === document.activeElement;
       document.getElementById("feedback").replaceWith(reviews);
       (writing ? reviews.querySelector("[name=comment]") : document.getElementById("film"))?.focus({ preventScroll: true });

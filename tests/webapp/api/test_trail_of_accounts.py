@@ -1,0 +1,91 @@
+"""Logins and changes of accounts stand in the trail, with no secret and nothing that was only typed."""
+
+import json
+
+import pytest
+
+from tests.webapp.api.accounts_api import PASSWORD, AccountsApi, post
+from webapp import api
+from webapp.api.storage.keys import TRAIL
+
+
+@pytest.fixture
+def with_users(config) -> AccountsApi:
+    """The API of a stack with users."""
+    return AccountsApi(api.create_app({**config, "AUTH": "users"}).test_client())
+
+
+def acts(with_users: AccountsApi) -> list[str]:
+    """Who did what to which account."""
+    entries = [each["entry"] for each in with_users.operator.get("/v1/trail").get_json()["entries"]]
+    return [
+        " ".join(filter(None, (each["actor"], each["act"], each["outcome"], each["subject"], each["detail"])))
+        for each in entries
+    ]
+
+
+def test_logins_and_changes_of_accounts_are_recorded(with_users):
+    alice = with_users.user("alice", "reviewer")
+    with_users.log_in("alice", "wrong")
+    with_users.log_in("my-password-typed-as-name", "wrong")
+    with_users.client.post(
+        "/v1/sessions", json={"link": "x" * 43, "password": PASSWORD}, headers=with_users.page.headers
+    )
+    new = {"password": PASSWORD, "new": "another good password"}
+    with_users.client.put("/v1/account/password", json=new, headers=alice.headers)
+    token = post(with_users.operator, "/v1/tokens", {"name": "pacs", "scopes": ["read"]}, 201)
+    for identifier in (token["id"], "0" * 32):
+        with_users.client.delete(f"/v1/tokens/{identifier}", headers=with_users.operator.headers)
+    with_users.client.patch("/v1/users/alice", json={"disabled": True}, headers=with_users.operator.headers)
+    with_users.client.patch("/v1/users/bob", json={"role": "reader"}, headers=with_users.operator.headers)
+    assert acts(with_users) == [
+        "stack account done alice created as reviewer",
+        "alice login done",
+        "alice login refused",
+        "unknown login refused",
+        "unknown login refused",
+        "alice account done alice password",
+        "alice login done",
+        "stack account done token:pacs created for read",
+        "stack account done token:pacs revoked",
+        "stack account done token: unknown revoked",
+        "stack account refused token: unknown revoked",
+        "stack account done alice disabled: True",
+        "stack account done bob role: reader",
+        "stack account refused bob role: reader",
+    ]
+    assert not [
+        secret
+        for secret in (PASSWORD, "another good", token["token"], "typed-as")
+        if secret in json.dumps(with_users.operator.get("/v1/trail").get_json())
+    ]
+
+
+def test_a_logout_is_recorded_and_ends_the_session_although_the_trail_cannot_be_written(with_users, redis_server):
+    sessions = [with_users.user(name, "reader") for name in ("alice", "bob")]
+    path = "/v1/sessions/current"
+    assert with_users.client.delete(path, headers=sessions[0].headers).status_code == 204
+    assert acts(with_users)[-1] == "alice logout done"
+    redis_server.client().delete(TRAIL)
+    redis_server.client().set(TRAIL, "x")
+    assert with_users.client.delete(path, headers=sessions[1].headers).status_code == 204
+    assert with_users.client.get(path, headers=sessions[1].headers).status_code == 401
+
+
+def test_without_a_trail_nobody_logs_in_and_no_account_changes(with_users, redis_server):
+    with_users.user("alice", "reader")
+    redis_server.client().delete(TRAIL)
+    redis_server.client().set(TRAIL, "x")
+    answer = with_users.log_in("alice")
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "trail-unavailable")
+    assert "session" not in answer.get_json()
+    post(with_users.operator, "/v1/users", {"name": "eve", "role": "admin"}, 503)
+    assert [each["name"] for each in with_users.operator.get("/v1/users").get_json()["users"]] == ["alice"]
+
+
+def test_only_an_admin_reads_the_trail(with_users):
+    statuses = {
+        role: with_users.user(role, role).get("/v1/trail").status_code for role in ("reader", "reviewer", "admin")
+    }
+    assert statuses == {"reader": 403, "reviewer": 403, "admin": 200}
+    assert with_users.with_token("read", "export").get("/v1/trail").status_code == 403
