@@ -30,10 +30,10 @@ def test_a_damaged_record_is_an_error_and_no_finding(caller, clear_picture, opaq
 def test_one_failure_does_not_fail_the_others(caller, clear_picture, opaque_picture, monkeypatch):
     whole = Scorer.score
 
-    def score(self, content, file):
+    def score(self, content, file, film_bytes=0):
         if file == "bad.png":
             raise ArithmeticError("secret-of-bad.png")
-        return whole(self, content, file)
+        return whole(self, content, file, film_bytes)
 
     monkeypatch.setattr(Scorer, "score", score)
     answer = caller.send((clear_picture, "a.png"), (clear_picture, "bad.png"), (opaque_picture, "b.png"))
@@ -53,10 +53,10 @@ def test_a_prediction_that_was_not_stored_is_not_returned(caller, clear_picture,
     services = caller.client.application.extensions["pneumo"]
     put = services.store.put
 
-    def first_only(record: Record, picture: bytes | None, listed: bool, recorded: object) -> Record:
+    def first_only(record: Record, *more: object) -> Record:
         if record.prediction["file"] == "b.png":
             services.store._redis = unreachable_redis()
-        return put(record, picture, listed, recorded)
+        return put(record, *more)
 
     monkeypatch.setattr(services.store, "put", first_only)
     answer = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"))
@@ -88,10 +88,10 @@ def test_uploads_over_the_limit_are_busy(config, clear_picture, monkeypatch):
     inside, leave = threading.Semaphore(0), threading.Event()
     whole = Scorer.score
 
-    def slow(self, content, file):
+    def slow(self, content, file, film_bytes=0):
         inside.release()
         assert leave.wait(120)
-        return whole(self, content, file)
+        return whole(self, content, file, film_bytes)
 
     monkeypatch.setattr(Scorer, "score", slow)
     answers = []
@@ -126,7 +126,7 @@ def test_files_not_started_in_time_are_errors_beside_the_findings(config, clear_
     app = api.create_app(config)
     score, clock = Scorer.score, [0.0]
 
-    def slow(self, content, file):
+    def slow(self, content, file, film_bytes=0):
         clock[0] += 60  # more than MAX_ANSWER
         return score(self, content, file)
 

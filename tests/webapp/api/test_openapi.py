@@ -105,10 +105,10 @@ def test_error_responses_match_the_schemas(config, clear_picture, monkeypatch):
     caller = Caller(api.create_app(config).test_client())
     whole = Scorer.score
 
-    def score(self, content, file):
+    def score(self, content, file, film_bytes=0):
         if file == "bad.png":
             raise ArithmeticError
-        return whole(self, content, file)
+        return whole(self, content, file, film_bytes)
 
     monkeypatch.setattr(Scorer, "score", score)
     check(caller.send((clear_picture, "a.png"), (clear_picture, "bad.png")), "/v1/predictions", "post")

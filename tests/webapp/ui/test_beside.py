@@ -94,10 +94,10 @@ def test_what_fails_of_one_result_is_not_said_of_the_next(
 def test_a_partial_failure_keeps_the_pictures_of_the_others(page, clear_picture, monkeypatch):
     whole = Scorer.score
 
-    def score(self, content, file):
+    def score(self, content, file, film_bytes=0):
         if file == "bad.png":
             raise ArithmeticError
-        return whole(self, content, file)
+        return whole(self, content, file, film_bytes)
 
     monkeypatch.setattr(Scorer, "score", score)
     answer = send(page, (clear_picture, "a.png"), (clear_picture, "bad.png"))

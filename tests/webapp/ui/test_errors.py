@@ -85,10 +85,10 @@ def test_the_page_recovers_when_redis_returns(clear_picture, api_app, page):
 def test_failed_files_are_errors_and_the_others_are_shown(page, clear_picture, monkeypatch):
     whole = Scorer.score
 
-    def score(self, content, file):
+    def score(self, content, file, film_bytes=0):
         if file.startswith("bad"):
             raise ArithmeticError
-        return whole(self, content, file)
+        return whole(self, content, file, film_bytes)
 
     monkeypatch.setattr(Scorer, "score", score)
     answer = send(page, (clear_picture, "a.png"), (clear_picture, "bad<1>.png"))
