@@ -3,8 +3,8 @@
 import pytest
 
 from tests.webapp.servers import RedisServer
-from webapp.api.storage.errors import Damaged, Missing, StoreFull
-from webapp.api.storage.film_queue import QUEUE, FilmQueue
+from webapp.api.storage.errors import Damaged, Missing, StoreFull, StoreUnavailable
+from webapp.api.storage.film_queue import FAILED, QUEUE, FilmQueue
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.lists import ListedStore
 
@@ -129,3 +129,15 @@ def test_what_was_accepted_survives_a_kill_of_redis(own_redis: RedisServer):
     claims = [take(again, lease_s=0) for _ in range(1)] + [take(again)]
     assert [(each.file, each.deliveries) for each in claims] == [("a", 3), ("b", 1)]
     assert own_redis.client().xlen(QUEUE) == 2
+
+
+def test_a_queue_that_cannot_be_read_is_not_called_empty(store, redis_server):
+    assert store.queue.unscored() == 0
+    redis_server.client().set(QUEUE, "x")
+    with pytest.raises(StoreUnavailable):
+        store.queue.unscored()
+    redis_server.client().delete(QUEUE)
+    redis_server.client().set(FAILED, "x")
+    with pytest.raises(StoreUnavailable):
+        store.queue.unscored()
+    redis_server.client().delete(FAILED)
