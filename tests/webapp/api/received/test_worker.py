@@ -1,11 +1,12 @@
 """A received film gets exactly one result, refusal or error, whatever happens to the process that scores it."""
 
+import json
 import threading
 import time
 
 import pytest
 
-from tests.webapp.api.received.films import PATIENT, film, related
+from tests.webapp.api.received.films import PATIENT, UID, film, related
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
@@ -53,6 +54,21 @@ def test_a_film_gets_the_result_that_an_upload_gets(caller, services, worker):
     assert received(caller) == {"waiting": 0, "oldest_s": None, "failed": [], "failed_total": 0}
     send(caller, film(1))
     assert received(caller)["waiting"] == 0, "a film with a result is not scored again"
+
+
+def test_a_film_has_the_study_of_an_upload_and_an_entry_of_the_trail(caller, services, worker):
+    send(caller, film(1))
+    claim = take(services)
+    worker.score(claim)
+    (result,) = results(caller)
+    caller.sent((film(2), "uploaded.dcm"))
+    received, uploaded = (caller.get(f"/v1/predictions/{each['id']}/source").get_json() for each in results(caller))
+    assert received["study"] and received["study"] == uploaded["study"]
+    entries = [item["entry"] for item in services.store.trail.page(0, 10)]
+    first = next(each for each in entries if each["act"] == "upload")
+    assert (first["actor"], first["request"], first["subject"]) == ("received", claim.id, result["id"])
+    said = json.dumps(entries)
+    assert not any(word in said for word in (PATIENT, "4711", UID.format(1), UID.format("1.1"), claim.file))
 
 
 def test_a_picture_that_is_not_suitable_gets_a_refusal(caller, services, worker):
