@@ -9,6 +9,7 @@ import pytest
 from tests.webapp.api.received.films import PATIENT, UID, film, related
 from tests.webapp.conftest import Caller
 from webapp import api
+from webapp.api import intake
 from webapp.api.classifier import Scorer
 from webapp.api.received.worker import ATTEMPTS, Worker
 from webapp.api.services import Services
@@ -85,6 +86,22 @@ def test_a_film_whose_result_was_stored_before_the_process_died_has_one_result(c
     monkeypatch.undo()
     worker.score(take(services, lease_s=0))
     assert len(results(caller)) == 1 and received(caller)["waiting"] == 0
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_film_with_a_result_becomes_no_error_whatever_fails_after_it(caller, services, worker, monkeypatch, dies):
+    def fail(*_, **__):
+        raise ArithmeticError
+
+    send(caller, film(1))
+    monkeypatch.setattr(*((type(services.store.queue), "finish") if dies else (intake.sources, "of")), fail)
+    for _ in range(ATTEMPTS - 1):
+        worker.score(take(services, lease_s=0))
+    if dies:
+        take(services, lease_s=0)
+        monkeypatch.undo()
+    worker.score(take(services, lease_s=0))
+    assert (len(results(caller)), received(caller)["failed_total"], received(caller)["waiting"]) == (1, 0, 0)
 
 
 def test_a_film_that_kills_its_process_three_times_becomes_an_error(caller, services, worker, monkeypatch):
