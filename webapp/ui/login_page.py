@@ -73,5 +73,6 @@ def _kept() -> dict[str, str]:
     small = (request.content_length or 0) <= _MAX_KEPT_BYTES
     if not small or request.blueprint in _NEVER_KEPT or request.mimetype != "application/x-www-form-urlencoded":
         return {}
-    fields = {name: value for name, value in request.form.items() if value}
-    return fields if len(fields) <= _MAX_KEPT else {}
+    sent = [(name, value) for name, value in request.form.items(multi=True) if value]
+    fields = dict(sent)
+    return fields if len(fields) == len(sent) <= _MAX_KEPT else {}  # of a list, a part would be sent again

@@ -176,6 +176,15 @@ def test_a_review_that_was_sent_without_a_session_is_kept_and_can_be_sent_again(
     assert (saved["label"], saved["comment"]) == ("unsure", review["comment"])
 
 
+def test_a_list_of_films_to_erase_is_not_kept_in_part(users):
+    browser = users.user("ada", "admin")
+    end_sessions(browser)
+    answer = browser.post("/studies/ABCDEFGHIJKL/erase", data={"id": ["0" * 32, "1" * 32]})
+    assert answer.status_code == 401
+    assert "nothing was saved" in visible(answer)
+    assert not any(name.startswith("kept.") for name in hidden(answer))
+
+
 def test_an_upload_without_a_session_says_that_nothing_was_sent_on(users, clear_picture):
     browser = users.user("alice", "reviewer")
     end_sessions(browser)
