@@ -195,6 +195,24 @@ def test_an_upload_without_a_session_says_that_nothing_was_sent_on(users, clear_
     assert users.api.operator.get("/v1/predictions").get_json()["total"] == 0
 
 
+def test_an_erasure_of_a_study_without_a_session_is_confirmed_anew(users, result):
+    """Of its fields, one film each, a part would be kept, and a part of the study be erased."""
+    browser = users.user("alice", "admin")
+    end_sessions(browser)
+    answer = browser.post("/studies/ABCDEFGHIJKL/erase", data={"id": ["a" * 32, result[-32:]]})
+    assert answer.status_code == 401
+    assert "nothing was saved" in visible(answer)
+    assert hidden(answer) == {"next": "/studies/ABCDEFGHIJKL/erase"}
+
+
+def test_who_tries_a_received_film_again_without_a_session_comes_back_to_these_films(users):
+    browser = users.user("alice", "admin")
+    end_sessions(browser)
+    answer = browser.post(f"/received/{'a' * 32}/retry")
+    assert answer.status_code == 401
+    assert hidden(answer) == {"next": "/received"}
+
+
 def test_no_password_is_kept_in_the_login_page(users):
     browser = users.user("alice", "reviewer")
     end_sessions(browser)
