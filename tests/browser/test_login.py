@@ -222,3 +222,18 @@ def test_an_open_list_keeps_no_session_alive_and_says_when_it_has_ended(stack: S
     log_in(page, "ivan")
     expect(page).to_have_url(f"{stack.ui.url}/predictions")
     expect(page.get_by_role("link", name="seen by the open list.png").first).to_be_visible()
+
+
+def test_the_head_of_the_page_fits_every_width_with_a_long_name(stack: Stack, watched: Watched, shoot):
+    page = watched.page
+    become(page, stack, "alexandra.konstantinopoulou", "admin")
+    page.goto(f"{stack.ui.url}/predictions")
+    shown = page.locator(".account-bar .button").evaluate("button => button.getBoundingClientRect().height")
+    for width in (320, 360, 390, 480, 640, 641, 700, 768, 820, 1024):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        button = page.locator(".account-bar .button").bounding_box()
+        assert button["x"] + button["width"] <= width, width
+        assert button["height"] == shown, f"{width}: the words of the button are in two lines"
+        if width == 768:
+            shoot(page, "head-768")
