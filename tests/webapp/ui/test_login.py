@@ -263,6 +263,15 @@ def test_programs_use_a_token_at_the_page(users, clear_picture):
         assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
 
 
+def test_a_program_downloads_a_list_by_a_token_for_exports_alone(users, result):
+    browser, file = users.browser(), "/predictions.csv"
+    for scope, status in (("read", 403), ("predict", 403), ("export", 200)):
+        token = users.api.with_token(scope).headers["Authorization"]
+        answer = browser.get(file, headers={**SCRIPT, "Authorization": token})
+        assert answer.status_code == status, scope
+        assert ("a.png" in answer.get_data(as_text=True)) == (status == 200)
+
+
 def test_without_users_there_is_no_login(page):
     assert page.get("/login").status_code == 404
     page.set_cookie("session", "a" * 43)
