@@ -15,6 +15,7 @@ _LOGIN_TITLES = {  # by the code of the API's error: of those that are about a u
     "session-ended": "Your session has ended",
     "login-failed": "Not logged in",
     "link-invalid": "The link is not valid",
+    "weak-password": "The password is not set",
     "forbidden": "Not allowed",
     "not-author": "Not allowed",
 }

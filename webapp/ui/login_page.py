@@ -10,7 +10,7 @@ from webapp.ui.transport import ApiError
 _KEPT = "kept."  # before the names of the fields that are kept
 _MAX_KEPT = 20  # fields
 _MAX_KEPT_BYTES = 64 * 1024
-_NEVER_KEPT = ("login", "account", "studies")  # blueprints whose forms hold passwords, or films to erase
+_IS_KEPT = "reviews.add"  # the one form that a person fills in; others hold passwords, or ask before films are erased
 
 
 def ended(error: ApiError) -> Response:
@@ -75,10 +75,9 @@ def _next() -> str:
 
 
 def _kept() -> dict[str, str]:
-    """The fields of a form that a person filled in; files are not kept, nor are passwords, nor what is to be erased."""
+    """The fields of a review, which a person wrote."""
     small = (request.content_length or 0) <= _MAX_KEPT_BYTES
-    if not small or request.blueprint in _NEVER_KEPT or request.mimetype != "application/x-www-form-urlencoded":
+    if not small or request.endpoint != _IS_KEPT or request.mimetype != "application/x-www-form-urlencoded":
         return {}
-    sent = [(name, value) for name, value in request.form.items(multi=True) if value]
-    fields = dict(sent)
-    return fields if len(fields) == len(sent) <= _MAX_KEPT else {}  # of a list, a part would be sent again
+    fields = {name: value for name, value in request.form.items() if value}
+    return fields if len(fields) <= _MAX_KEPT else {}

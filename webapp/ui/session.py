@@ -24,6 +24,7 @@ _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_pas
 # Each is one call of the API, which checks the session; a list has 50 of them.
 _CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
 _UNATTENDED = {"live.changes"}  # asked by scripts again and again; what else these ask has the header
+_OF_PEOPLE = ("login", "account")  # blueprints
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
     "finding.find": "predict",
@@ -114,6 +115,8 @@ def _require() -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":  # a program; the API decides what its token allows
         g.credentials = {"Authorization": f"Bearer {token.strip()}"}
+        if request.blueprint in _OF_PEOPLE:
+            raise ApiError(403, "Not allowed", "A program has no account and no session here.", code="forbidden")
         return
     session = request.cookies.get(_cookie()[0], "")
     g.credentials = {SESSION_HEADER: session if _TOKEN.fullmatch(session) else NO_SESSION}

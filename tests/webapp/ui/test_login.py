@@ -168,6 +168,7 @@ def test_a_review_that_was_sent_without_a_session_is_kept_and_can_be_sent_again(
     again = log_in(browser, "alice", **fields)
     assert again.status_code == 200
     assert "it was not saved" in visible(again)
+    assert "logged in as <strong>alice</strong>" in visible(again)
     assert users.api.operator.get(f"/v1{result}/feedback").get_json()["feedback"] == []
     kept = hidden(again)
     assert kept == review
@@ -176,13 +177,13 @@ def test_a_review_that_was_sent_without_a_session_is_kept_and_can_be_sent_again(
     assert (saved["label"], saved["comment"]) == ("unsure", review["comment"])
 
 
-def test_a_list_of_films_to_erase_is_not_kept_in_part(users):
+def test_an_erasure_without_a_session_is_not_kept_in_part(users):
     browser = users.user("ada", "admin")
     end_sessions(browser)
     answer = browser.post("/studies/ABCDEFGHIJKL/erase", data={"id": ["0" * 32, "1" * 32]})
     assert answer.status_code == 401
-    assert "nothing was saved" in visible(answer)
-    assert not any(name.startswith("kept.") for name in hidden(answer))
+    assert "Nothing was sent on and nothing was saved" in visible(answer)
+    assert set(hidden(answer)) == {"next"}
 
 
 def test_an_upload_without_a_session_says_that_nothing_was_sent_on(users, clear_picture):
@@ -231,6 +232,7 @@ def test_a_link_sets_the_password_once(users):
         answer = browser.post("/set-password", data=wrong)
         assert answer.status_code == 400
         assert words in visible(answer)
+        assert "The password is not set" in visible(answer)
     assert browser.post("/set-password", data={**sent, "repeated": PASSWORD}).status_code == 303
     assert browser.get("/").status_code == 200
     again = users.browser().post("/set-password", data={**sent, "repeated": PASSWORD})
@@ -261,6 +263,13 @@ def test_programs_use_a_token_at_the_page(users, clear_picture):
     for wrong in ("wrong", "pneumo_" + "0" * 16 + "_" + "A" * 43):
         answer = browser.get("/predictions", headers={**SCRIPT, "Authorization": f"Bearer {wrong}"})
         assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+
+
+def test_a_program_has_no_account(users):
+    headers = {**SCRIPT, "Authorization": users.api.operator.headers["Authorization"]}
+    for method, path in (("GET", "/account"), ("POST", "/account/password"), ("POST", "/logout")):
+        answer = users.browser().open(path, method=method, headers=headers)
+        assert (answer.status_code, answer.get_json()["title"]) == (403, "Not allowed")
 
 
 def test_a_program_downloads_a_list_by_a_token_for_exports_alone(users, result):
