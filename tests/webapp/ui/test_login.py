@@ -272,6 +272,13 @@ def test_a_program_has_no_account(users):
         assert (answer.status_code, answer.get_json()["title"]) == (403, "Not allowed")
 
 
+def test_a_result_that_a_program_may_not_see_is_not_called_damaged(users, result):
+    for scope in ("predict", "export"):
+        token = users.api.with_token(scope).headers["Authorization"]
+        answer = users.browser().get(f"{result}/erase", headers={"Authorization": token})
+        assert answer.status_code == 403
+
+
 def test_a_program_downloads_a_list_by_a_token_for_exports_alone(users, result):
     browser, file = users.browser(), "/predictions.csv"
     for scope, status in (("read", 403), ("predict", 403), ("export", 200)):
