@@ -111,7 +111,7 @@ def test_a_second_run_posts_nothing_and_records_nothing(
     assert log.count("POST /v1/predictions") >= 18 and "Miller" not in log
     assert run(["infer", str(drawings)]) == 0
     output = capsys.readouterr().out
-    assert "sensitivity  1.000" in output and "0 posted, the others were there already" in output
+    assert "sensitivity  1.000" in output and "0 posted; what the stack had already" in output
     assert "18 pictures: 18 scored, 0 refused, 0 errors" in output and first["model"]["version"] in output
 
 
