@@ -25,6 +25,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports
 from tests.pneumoctl.sshd import User, on_loopback
 from tests.webapp.servers import MAC_KEY, TOKEN, Gunicorn, RedisServer, api_environment
+from webapp.api.storage.keys import TRAIL
 
 ILL, WELL = range(100, 112), range(112, 118)
 
@@ -46,8 +47,9 @@ def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def here(api: Gunicorn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gunicorn:
-    """The API as that of the local stack `t`, with an empty store."""
-    api.redis.flushall()  # type: ignore[attr-defined]
+    """The API as that of the local stack `t`, with an empty store but for the trail, of which the API knows the end."""
+    client = api.redis  # type: ignore[attr-defined]
+    client.delete("none", *(key for key in client.keys("*") if key != TRAIL.encode()))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PNEUMO_STACK", "t")
     monkeypatch.delenv("PNEUMO_DATA", raising=False)
