@@ -117,7 +117,7 @@ check: $(VENV)/.dev
 
 ## make bench [DATA=data/kermany]   the speed of the hot paths, as ratios; int8 needs a data set
 bench: $(VENV)/.dev
-	for one in startup predict folder api train features worklist viewer; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
+	for one in startup predict folder api train features worklist viewer load; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
 ifneq ($(DATA),)
 	$(BIN)/python -m tests.bench.bench_int8 $(DATA)
 endif

@@ -49,9 +49,9 @@ class Gate:
         for route in held:
             route.continue_()
 
-    def close(self) -> None:
-        """Hold the requests from now on."""
-        self._left = 0
+    def close(self, after: int = 0) -> None:
+        """Hold the requests from now on, or `after` so many."""
+        self._left = after
 
 
 def drop(page: Page, *paths: Path) -> None:

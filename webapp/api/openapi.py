@@ -76,4 +76,5 @@ def _schemas() -> dict[str, Schema]:
     schemas = {name: schema(hint, names) for name, hint in _TYPES.items()}
     for name in ("Finding", "Refusal"):  # the command line's own documents may have longer names
         schemas[name]["properties"]["file"]["maxLength"] = MAX_NAME
+    schemas["UserChange"]["minProperties"] = 1
     return schemas
