@@ -1,6 +1,7 @@
 // Searches the list while the reader types, and keeps it up to date while others add and review results.
 // The page works without this file: the form then has a button, and a reload shows what is new.
 import { load, merge, take, whatChanged } from "./worklist/rows.js";
+import { LANGUAGE, t } from "./words.js";
 
 const TYPING_MS = 250;
 const SEARCH_MS = 30_000; // then the search has failed
@@ -65,11 +66,11 @@ function fail(where, reason) {
   card.className = "card error";
   card.setAttribute("role", "alert");
   const title = document.createElement("h2");
-  title.textContent = "✕ Error: the list could not be searched";
+  title.textContent = `✕ ${t("Error: the list could not be searched")}`;
   const words = document.createElement("p");
-  words.textContent = `${reason} This is an error, not a result: it says nothing about any picture.`;
+  words.textContent = `${reason} ${t("This is an error, not a result: it says nothing about any picture.")}`;
   const again = document.createElement("a");
-  Object.assign(again, { className: "button", href: where, textContent: "Try again" });
+  Object.assign(again, { className: "button", href: where, textContent: t("Try again") });
   card.append(title, words, again);
   box.replaceChildren(card);
   document.querySelector(".count").textContent = "";
@@ -115,7 +116,9 @@ async function poll() {
     if (number === asked) { update(page); }
   } catch {
     if (number === asked && ++failures > QUIET_FAILURES) {
-      tell(`This list may be out of date: since ${heard.toLocaleTimeString()} the server has not answered. It is asked again.`);
+      tell(t("This list may be out of date: since {time} the server has not answered. It is asked again.", {
+        time: heard.toLocaleTimeString(LANGUAGE === "en" ? undefined : LANGUAGE),
+      }));
     }
   } finally {
     polling = false;
@@ -132,7 +135,7 @@ function update(page) {
   }
   const changed = waiting ? whatChanged(box, waiting) : "";
   if (!changed) { waiting = null; }
-  tell(changed, changed ? "Show" : "");
+  tell(changed, changed ? t("Show") : "");
 }
 
 form.addEventListener("input", (event) => {
