@@ -236,7 +236,8 @@ def test_words_of_an_unknown_code_stay_english_and_an_error(page_of_fake_api, fa
 
 
 def test_documents_for_programs_stay_english(page, stored, page_of_fake_api, fake_api):
-    headers = {**SPANISH, "Accept": "application/json"}
+    english = {"Accept": "application/json"}
+    headers = {**SPANISH, **english}
     address = f"/predictions/{stored['refused']}"
     assert page.get(address, headers=headers).get_json() == page.get(address, headers=english).get_json()
     lines = page.get("/predictions.csv").get_data()
