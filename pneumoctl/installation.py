@@ -19,7 +19,7 @@ _PREDICT = ("imagecodecs", "onnxruntime", "pydicom", "simplejpeg")
 # redis-server does, and the preflight looks for one.
 MODULES = {
     "predict": _PREDICT,
-    "local": (*_PREDICT, "flask", "gunicorn", "prometheus_client", "redis", "supervisor"),
+    "local": (*_PREDICT, "argon2", "flask", "gunicorn", "prometheus_client", "pyotp", "redis", "supervisor"),
     "dicomnet": ("pydicom", "pynetdicom"),
     "report": (*_PREDICT, "highdicom", "reportlab"),
     "aws": ("boto3", "cryptography", "fabric", "paramiko"),

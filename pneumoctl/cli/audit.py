@@ -1,6 +1,5 @@
 """`pneumoctl audit`: who changed what, and whether the records of that are complete and unchanged."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -110,13 +109,12 @@ def _clinical(invocation: Invocation, wanted: Mapping[str, str], since: datetime
     """Show the clinical acts that the filters leave."""
     stack = invocation.stack
     keys = mac_keys.of_stack(stack.secrets()).values()
-    found: deque[Act] = deque(maxlen=last or None)
     with target(*invocation).api() as endpoint:
         console.busy("reading the trail of clinical acts from the API")
         api = ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket)
-        found.extend(each for each in clinical_trail.entries(api.trail, keys) if _matches(each, wanted, since))
+        found = clinical_trail.newest(api.trail, keys, lambda each: _matches(each, wanted, since), last)
         console.idle()
-    console.result({"stack": stack.name, "acts": [each.content or {"n": each.n, "damaged": True} for each in found]})
+    console.result({"stack": stack.name, "acts": list(map(_document, found))})
     if not found:
         console.text(f"no such clinical act is recorded for stack {stack.name}")
         return 0
@@ -137,14 +135,19 @@ def _matches(entry: Act, wanted: Mapping[str, str], since: datetime | None) -> b
     return since is None or datetime.fromisoformat(str(content["time"])) >= since
 
 
+def _document(entry: Act) -> dict[str, Any]:
+    chain = {"chain": entry.chain} if entry.chain else {}  # the name of an imported trail
+    return {**(entry.content or {"n": entry.n, "damaged": True}), **chain}
+
+
 def _row(entry: Act) -> tuple[str, ...]:
-    content = entry.content
+    content, n = entry.content, f"{entry.chain[:8]}:{entry.n}" if entry.chain else str(entry.n)
     if content is None:
-        return str(entry.n), "", "", "damaged: not as it was recorded", "", ""
+        return n, "", "", "damaged: not as it was recorded", "", ""
     who = content["actor"] if content["kind"] == "user" else f"{content['kind']} {content['actor']}"
     act = content["act"] if content["outcome"] == "done" else f"{content['act']} ({content['outcome']})"
     time = str(content["time"])[:19] + "Z"
-    return str(entry.n), time, str(who), act, str(content["subject"] or ""), str(content["detail"])
+    return n, time, str(who), act, str(content["subject"] or ""), str(content["detail"])
 
 
 def _acts(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -105,10 +105,11 @@ def enable(invocation: Invocation, name: Name) -> int:
 
 def _change(invocation: Invocation, verb: str, name: str, said: str, **changes: Any) -> int:
     user = checked_name(name)
-    with opened(invocation) as accounts, audit.recorded(invocation.stack, f"users {verb}", {"name": user}) as act:
+    options = {"name": user, **changes}
+    with opened(invocation) as accounts, audit.recorded(invocation.stack, f"users {verb}", options) as act:
         act.begin()
         document = accounts.change(user, **changes)
-        act.changed = [f"user {user}: {verb}"]
+        act.changed = [f"user {user}: {changes.get('role', verb)}"]
     console.result({"stack": invocation.stack.name, "user": document})
     console.text(said)
     return 0

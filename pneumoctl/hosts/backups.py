@@ -11,7 +11,7 @@ from pneumoctl.plan.steps import Probe, Put, Run, Service, Step, file_matches, s
 from pneumoctl.stack.inventory import Host
 
 UNIT = "pneumoctl-backup"
-_LAST = f"/var/lib/{UNIT}/last.json"  # webapp.api.backup makes no backup while it says that nothing has changed
+LAST = f"/var/lib/{UNIT}/last.json"  # webapp.api.backup makes no backup while it says that nothing has changed
 _NONE = f"! systemctl is-enabled --quiet {UNIT}.timer && ! systemctl is-active --quiet {UNIT}.timer"
 
 
@@ -41,8 +41,8 @@ def steps(desired: DesiredState) -> list[Step]:
 
 
 def _again(host: Host) -> Step:
-    forget = Run(("rm", "-f", _LAST))
-    return Step(f"Forget the last backup of {host.name}", (host.name,), (forget,), (Probe(("test", "!", "-e", _LAST)),))
+    forget = Run(("rm", "-f", LAST))
+    return Step(f"Forget the last backup of {host.name}", (host.name,), (forget,), (Probe(("test", "!", "-e", LAST)),))
 
 
 def _files(desired: DesiredState, bucket: str, region: str) -> tuple[Put, ...]:

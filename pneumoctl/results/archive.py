@@ -31,13 +31,14 @@ class Manifest:
     """What an export holds. `contents`: the digest of what the store held.
 
     `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it; 0:
-    it sealed entries of the trail of clinical acts only.
+    it sealed entries of the trail of clinical acts only. `trail`: the hash of the last entry of that trail.
     """
 
     counts: Mapping[str, int]
     contents: str
     keys: Mapping[str, int]
     files: Mapping[str, tuple[str, int]]  # name -> (sha256, size in bytes)
+    trail: str = ""
 
 
 def partial(target: Path) -> Path:
@@ -155,7 +156,9 @@ def _parse(text: bytes) -> Manifest:
     if document["format"] != FORMAT:
         raise ValueError("a format of another version")
     files = {name: (digest, size) for name, (digest, size) in document["files"].items()}
-    return Manifest(document["counts"], document["contents"], document["keys"], files)
+    trails = document.get("trail", {})  # an export of an earlier version has none
+    trail = str(trails[""]["hash"]) if "" in trails else ""
+    return Manifest(document["counts"], document["contents"], document["keys"], files, trail)
 
 
 def _unusable(path: Path, why: str) -> PneumoError:

@@ -8,8 +8,9 @@ was cut off is found, too.
 import hashlib
 import hmac
 import json
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,11 +29,23 @@ Read = Callable[[int, int, str], Any]  # after, limit, chain -> a TrailPage docu
 
 @dataclass(frozen=True)
 class Entry:
-    """A stored entry: its number, its hash, and what it says; None if it is not as it was sealed."""
+    """A stored entry: its number, its hash, and what it says; None if it is not as it was sealed.
+
+    chain: the name of the imported trail that it stands in; empty: the stack's own one.
+    """
 
     n: int
     hash: str
     content: Mapping[str, Any] | None
+    chain: str = ""
+
+    @property
+    def imports(self) -> dict[str, tuple[int, str]]:
+        """The name of the trail that this act imported, with the number and the hash of its last entry."""
+        if not self.content or self.content.get("act") != "import" or not self.content.get("subject"):
+            return {}
+        n, _, digest = str(self.content.get("detail")).partition(" ")
+        return {str(self.content["subject"]): (int(n) if n.isdecimal() else 0, digest)}
 
 
 @dataclass
@@ -60,10 +73,31 @@ def entries(read: Read, keys: Collection[str], chain: str = "") -> Iterator[Entr
         except (TypeError, KeyError, ValueError) as error:
             raise PneumoError("the API's answer is no trail of clinical acts", "pneumoctl up") from error
         for n, sealed in found:
-            yield _entry(n, sealed, keys)
+            yield replace(_entry(n, sealed, keys), chain=chain)
         if following is not None and following <= after:
             raise PneumoError("the API lists the same entries of the trail again", "pneumoctl logs api")
         after = following
+
+
+def newest(read: Read, keys: Collection[str], matches: Callable[[Entry], bool], last: int) -> list[Entry]:
+    """The newest entries that match, at most `last` (0: all), of the stack's own trail and of imported ones, by time.
+
+    An entry that two trails have is one. Raises PneumoError.
+    """
+    found: dict[str, tuple[str, Entry]] = {}
+    waiting, done = [""], set[str]()
+    while waiting:
+        chain, time = waiting.pop(), ""
+        done.add(chain)
+        kept = deque[tuple[str, Entry]](maxlen=last or None)
+        for entry in entries(read, keys, chain):
+            time = max(time, str(entry.content["time"])) if entry.content else time  # of a damaged one: that before it
+            waiting += [name for name in entry.imports if name not in {*done, *waiting}]
+            if matches(entry):
+                kept.append((time, entry))
+        found = {**{entry.hash: (at, entry) for at, entry in kept}, **found}
+    ordered = [entry for _, entry in sorted(found.values(), key=lambda each: (each[0], each[1].n))]
+    return ordered[-last:]
 
 
 def _entry(n: int, sealed: bytes, keys: Collection[str]) -> Entry:
@@ -129,9 +163,7 @@ def _verify_chain(
             faults.append(f"entry {entry.n}{of}: changed after it was written")
         elif entry.n == before[0] + 1 and entry.content.get("previous") != before[1]:
             faults.append(f"entry {entry.n}{of}: does not follow the entry before it")
-        if entry.content and entry.content.get("act") == "import" and entry.content.get("subject"):
-            n, _, digest = str(entry.content.get("detail")).partition(" ")
-            named[str(entry.content["subject"])] = (int(n) if n.isdecimal() else 0, digest)
+        named |= entry.imports
         has = has or (seen is not None and (entry.n, entry.hash) == (seen["n"], seen["hash"]))
         before = (entry.n, entry.hash)
     if chain and before != end:

@@ -51,6 +51,7 @@ class Summary:
 
     `unkept`: the ids of the MAC keys that sealed an export and are not on this machine. `size`: bytes that the store
     has in memory. `path`: the export. `received`: films that came by DICOM and have no result; no export has them.
+    `trail`: the hash of the last entry of the trail of clinical acts; empty if there is none.
     """
 
     counts: Mapping[str, int]
@@ -59,6 +60,7 @@ class Summary:
     size: int = field(default=0, compare=False)
     path: Path | None = field(default=None, compare=False)
     received: int = field(default=0, compare=False)
+    trail: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return described(self.counts)
@@ -74,8 +76,8 @@ def count(store: ResultStore) -> Summary:
     """What the store holds now."""
     document = json.loads(run(store, program.EXPORT, ("--count",)))
     contents, size = document.pop("contents"), document.pop("bytes")
-    received = document.pop("received", 0)
-    return Summary(document, contents, size=size, received=received)
+    received, trail = document.pop("received", 0), document.pop("trail", "")
+    return Summary(document, contents, size=size, received=received, trail=trail)
 
 
 def require_scored(held: Summary) -> None:
@@ -141,7 +143,8 @@ def _export(store: ResultStore, target: Path) -> Manifest:
 
 def with_keys(stack: Stack, manifest: Manifest, path: Path) -> Summary:
     """Keep the keys that sealed a verified export; returns what it holds, and the ids of the keys that are not here."""
-    return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys), path=path)
+    unkept = mac_keys.keep(stack, manifest.keys)
+    return Summary(manifest.counts, manifest.contents, unkept, path=path, trail=manifest.trail)
 
 
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, Any]:

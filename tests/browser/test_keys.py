@@ -61,6 +61,17 @@ def test_a_review_says_that_it_was_saved_and_stays_on_the_film(stack: Stack, wat
     assert watched.complaints == []
 
 
+def test_a_key_saves_a_review_after_the_theme_was_changed(stack: Stack, watched: Watched, three: list[str]):
+    page = watched.page
+    open_film(stack, page, three[0])
+    page.get_by_text("Theme", exact=True).click()
+    page.get_by_role("button", name="Dark", exact=True).click()
+    expect(page.get_by_text("Theme", exact=True)).to_be_visible()
+    page.keyboard.press("3")
+    said(page, "Saved: unsure.")
+    assert labels(stack, page, three[0]) == ["unsure"]
+
+
 def test_a_key_pressed_twice_saves_one_review(stack: Stack, watched: Watched, three: list[str]):
     page = watched.page
     held: list[Route] = []

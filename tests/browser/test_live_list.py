@@ -6,6 +6,7 @@ from playwright.sync_api import Page, Route, expect
 
 from model import phantom
 from tests.browser.conftest import Stack, Watched
+from tests.webapp.api.records import opened
 from tests.webapp.servers import TOKEN
 
 pytestmark = pytest.mark.usefixtures("emptied")
@@ -151,3 +152,32 @@ def test_a_picture_of_a_new_row_that_does_not_load_says_so(stack: Stack, page: P
     send(stack, "new 1.png")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tr", has_text="new 1.png").locator(".thumbnail.failed")).to_have_text("not loaded")
+
+
+def test_a_film_sent_by_dicom_that_fails_is_told_to_an_open_list(stack: Stack, page: Page):
+    row = page.locator("tr", has_text="ward 2.png")
+    place = row.bounding_box()
+    queue = opened(stack.redis).queue
+    identifier = queue.put(b"x", "CR-A.dcm")
+    queue.fail(queue.claim(60, 0.01), "internal", "It broke.")
+    try:
+        expect(page.locator("[data-news]")).to_contain_text("Films that were sent by DICOM have no result.")
+        assert row.bounding_box() == place
+        page.get_by_role("button", name="Show").click()
+        expect(page.get_by_role("alert")).to_contain_text("1 film that was sent by DICOM has no result.")
+        expect(page.locator("[data-news]")).to_be_hidden()
+    finally:
+        queue.discard(identifier)
+
+
+def test_a_search_that_was_left_does_not_keep_the_list_from_following(stack: Stack, page: Page):
+    page.route("**/predictions?q=w", lambda route: None)  # it is never answered
+    page.get_by_label("File name").fill("w")
+    expect(page.locator("form.filters.busy")).to_have_count(1)
+    # As the browser's cache of pages does when the reader goes on and comes back.
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    expect(page.locator("form.filters.busy")).to_have_count(0)
+    page.get_by_label("File name").evaluate("field => { field.value = ''; }")
+    send(stack, "new 1.png")
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(names(page)).to_have_count(4)

@@ -54,9 +54,9 @@ def end_sessions(stack: Stack) -> None:
         client.delete(key)
 
 
-def stored(stack: Stack) -> str:
+def stored(stack: Stack, name: str = "film.png") -> str:
     """The id of a stored result."""
-    body = {"file": ("film.png", phantom.png(7, 192))}
+    body = {"file": (name, phantom.png(7, 192))}
     answer = urllib3.request("POST", f"{stack.api.url}/v1/predictions", headers=OPERATOR, fields=body)
     return answer.json()["predictions"][0]["id"]
 
@@ -202,3 +202,38 @@ def test_the_pages_fit_a_telephone(stack: Stack, watched: Watched, shoot, scheme
     page.get_by_role("button", name="Turn codes on").click()
     expect(page.get_by_role("heading", name="Turn codes on")).to_be_visible()
     shoot(page, f"codes-{scheme}")
+
+
+def test_an_open_list_keeps_no_session_alive_and_says_when_it_has_ended(stack: Stack, watched: Watched):
+    page = watched.page
+    become(page, stack, "ivan", "reader")
+    page.add_init_script(
+        "const every = window.setInterval.bind(window); window.setInterval = (run, ms) => every(run, ms / 25);"
+    )
+    page.goto(f"{stack.ui.url}/predictions")
+    with page.expect_request(f"{stack.ui.url}/predictions") as asked:
+        stored(stack, "seen by the open list.png")
+    assert asked.value.headers["x-unattended"] == "1"
+    news = page.locator("[data-news]")
+    expect(news).to_contain_text("1 new result in this list.")
+    end_sessions(stack)
+    expect(news).to_contain_text("Your session has ended. This list may be out of date")
+    news.get_by_role("button", name="Log in").click()
+    log_in(page, "ivan")
+    expect(page).to_have_url(f"{stack.ui.url}/predictions")
+    expect(page.get_by_role("link", name="seen by the open list.png").first).to_be_visible()
+
+
+def test_the_head_of_the_page_fits_every_width_with_a_long_name(stack: Stack, watched: Watched, shoot):
+    page = watched.page
+    become(page, stack, "alexandra.konstantinopoulou", "admin")
+    page.goto(f"{stack.ui.url}/predictions")
+    shown = page.locator(".account-bar .button").evaluate("button => button.getBoundingClientRect().height")
+    for width in (320, 360, 390, 480, 640, 641, 700, 768, 820, 1024):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        button = page.locator(".account-bar .button").bounding_box()
+        assert button["x"] + button["width"] <= width, width
+        assert button["height"] == shown, f"{width}: the words of the button are in two lines"
+        if width == 768:
+            shoot(page, "head-768")

@@ -27,6 +27,7 @@ gate(WebEndpoint(sys.argv[1]), bundle.load(bundle.pretrained()).manifest)
 OURS = {
     "predict": ("model.evaluation.report", "model.serving.explain"),
     "local": ("webapp.api.views", "webapp.ui.views"),
+    "dicomnet": ("webapp.receiver.server",),
     "report": ("pneumoctl.scoring.structured_report", "pneumoctl.scoring.pdf_page"),
     "aws": ("model.data.dataset", "model.train"),
     "train": (

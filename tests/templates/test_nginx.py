@@ -213,6 +213,8 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
             "/set-password?link=the-token-of-a-link",
             "/predictions/changes",
             "/studies/ABCDEFGHIJKL/erase",
+            f"/predictions/{IDENTIFIER}/view.bin",
+            "/received",
         )
     ]
     routes = [line.split()[3] for line in lines]
@@ -220,7 +222,8 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
     assert routes[:9] == ["/predictions/ID/image.png", "/results", *shown, "other", "/static", "/"]
     assert routes[9:12] == ["/predictions/ID/erase", "/erased", "/predictions/ID/feedback/ID/withdrawal"]
     assert routes[12:14] == ["/predictions.csv", "/predictions/ID/result.csv"]
-    assert routes[14:] == ["/login", "/set-password", "/predictions/changes", "/studies/STUDY/erase"]
+    assert routes[14:18] == ["/login", "/set-password", "/predictions/changes", "/studies/STUDY/erase"]
+    assert routes[18:] == ["/predictions/ID/view.bin", "/received"]
     assert all(
         re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", line) for line in lines
     )

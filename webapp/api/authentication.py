@@ -10,7 +10,7 @@ from webapp.api.accounts.users import User
 from webapp.api.identity import PAGE, STACK, Actor, set_acting
 from webapp.api.problems import Problem
 from webapp.api.services import services
-from webapp.requests import NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
+from webapp.requests import EXPORT_HEADER, NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
 
 
@@ -18,7 +18,7 @@ def authenticate() -> None:
     """Raise a Problem unless the request's bearer token, and its session, allow its route."""
     if request.endpoint is None or "actor" in g:  # no such route, or authenticated already
         return
-    needed = permissions.needed(request.endpoint)
+    needed = permissions.needed(request.endpoint, exported=EXPORT_HEADER in request.headers)
     if needed == permissions.PUBLIC:
         return
     actor = _actor(with_session=needed != permissions.PAGE)

@@ -114,7 +114,7 @@ def process_file(
             del content  # it may be large, and others wait for memory
     preview, film = scored.preview, scored.film
     with metrics.stage("store"):
-        study = None if scored.study_uid is None else services.pseudonyms.of(scored.study_uid)
+        study = None if scored.study_uid is None else services.pseudonyms.of_study(scored.study_uid)
         source: FileSource = {"folder": clean_folder(file.filename), "study": study, "sha256": digest}
         record = Record(scored.document, preview and preview.as_dict(), film and film.as_dict(), source)
         stored = services.store.put(record, preview and preview.content, listed, film and film.content, recorded)

@@ -49,9 +49,12 @@ NEEDED: Mapping[str, str] = {
     "sessions.confirm_totp": SELF,
     "sessions.end_totp": SELF,
 }
+# What a route needs instead if its answer is to be written to a file (EXPORT_HEADER).
+_EXPORTED: Mapping[str, str] = {"v1.index": "export"}
 _UNLISTED = "accounts"  # of a route that was forgotten here: only for admins and the stack
 
 
-def needed(endpoint: str) -> str:
-    """What the route needs."""
-    return NEEDED.get(endpoint, _UNLISTED)
+def needed(endpoint: str, exported: bool = False) -> str:
+    """What the route needs. `exported`: the answer is to be written to a file."""
+    usual = NEEDED.get(endpoint, _UNLISTED)
+    return _EXPORTED.get(endpoint, usual) if exported else usual

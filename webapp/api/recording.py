@@ -41,9 +41,9 @@ def recorded(name: ActName, subject: str, detail: str) -> Iterator[None]:
         raise
 
 
-def login(user: str, role: str) -> None:
+def login(user: str, role: str, detail: str = "") -> None:
     """Record a login, before its session begins."""
-    services().store.trail.append(Act("login", user, "user", role, request_id()))
+    services().store.trail.append(Act("login", user, "user", role, request_id(), detail=detail))
 
 
 def login_refused(user: str | None) -> None:

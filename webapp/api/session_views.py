@@ -24,11 +24,11 @@ _LOGIN = 'Send a JSON object with "name", "password" and, optionally, "code", or
 def begin() -> tuple[Response, int]:
     """Log in with name and password, or with a link and a new password."""
     sent, accounts = json_body(), services().accounts
-    name = ""
+    name = detail = ""
     try:
         if isinstance(sent, dict) and "link" in sent:
             link: documents.LinkLogin = _checked(documents.LinkLogin)
-            user = accounts.log_in_by_link(link["link"], link["password"], _address())
+            user, detail = accounts.log_in_by_link(link["link"], link["password"], _address()), "password set by link"
         else:
             login: documents.Login = _checked(documents.Login)
             name = login["name"]
@@ -36,7 +36,7 @@ def begin() -> tuple[Response, int]:
     except (LoginRefused, LinkInvalid):
         recording.login_refused(accounts.named(name))
         raise
-    return _began(user)
+    return _began(user, detail)
 
 
 @sessions.get("/sessions/current")
@@ -112,8 +112,8 @@ def _proven() -> User:
     return user
 
 
-def _began(user: User) -> tuple[Response, int]:
-    recording.login(user.name, user.role)
+def _began(user: User, detail: str = "") -> tuple[Response, int]:
+    recording.login(user.name, user.role, detail)
     token, session = services().accounts.sessions.begin(user)
     document: documents.NewSession = {
         "session": token,

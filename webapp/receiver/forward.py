@@ -57,10 +57,11 @@ class Forwarder:
 
 
 def _status(http: int, body: bytes) -> int:
-    if http == HTTPStatus.OK:
-        return dicom.SUCCESS
     try:
-        reason = json.loads(body)[dicom.FAILED]["Value"][0][dicom.FAILURE_REASON]["Value"][0]
+        answer = json.loads(body)
+        if http == HTTPStatus.OK and answer[dicom.STORED]["Value"][0]:
+            return dicom.SUCCESS  # what does not name the film has not stored it, whoever answers there
+        reason = answer[dicom.FAILED]["Value"][0][dicom.FAILURE_REASON]["Value"][0]
     except (ValueError, LookupError, TypeError):
         log.warning("the API does not take films: it answered with status %d", http)
         return dicom.OUT_OF_RESOURCES if http in _BUSY else dicom.PROCESSING_FAILURE

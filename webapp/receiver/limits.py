@@ -113,6 +113,10 @@ class LimitedServer(ThreadedAssociationServer):
         log.warning("a connection was closed: there are %d already", self.connections)
         return False
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin the association, which has a thread of its own, so that the next connection is counted beside it."""
+        self.process_request_thread(request, client_address)
+
     def shutdown(self) -> None:
         """End `serve_forever`. Associations go on."""
         BaseServer.shutdown(self)

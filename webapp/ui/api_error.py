@@ -17,6 +17,7 @@ _LOGIN_TITLES = {  # by the code of the API's error: of those that are about a u
     "session-ended": say("Your session has ended"),
     "login-failed": say("Not logged in"),
     "link-invalid": say("The link is not valid"),
+    "weak-password": say("The password is not set"),
     "forbidden": say("Not allowed"),
     "not-author": say("Not allowed"),
 }

@@ -11,7 +11,7 @@ from webapp.ui.transport import ApiError
 _KEPT = "kept."  # before the names of the fields that are kept
 _MAX_KEPT = 20  # fields
 _MAX_KEPT_BYTES = 64 * 1024
-_NEVER_KEPT = ("login", "account")  # blueprints whose forms hold passwords
+_IS_KEPT = "reviews.add"  # the one form that a person fills in; others hold passwords, or ask before films are erased
 
 
 def ended(error: ApiError) -> Response:
@@ -65,14 +65,20 @@ def _next() -> str:
     """Where to go after the login: the page that was asked for, or the one of the form that was sent."""
     if request.method == "GET":
         return request.full_path.rstrip("?")
-    identifier = (request.view_args or {}).get("identifier")
-    return url_for("pages.show", identifier=identifier) if identifier else url_for("pages.home")
+    if request.blueprint == "received":
+        return url_for("received.index")
+    match request.view_args:
+        case {"study": study}:
+            return url_for("studies.confirm_erasure", study=study)
+        case {"identifier": identifier}:
+            return url_for("pages.show", identifier=identifier)
+    return url_for("pages.home")
 
 
 def _kept() -> dict[str, str]:
-    """The fields of a form that a person filled in; files are not kept, nor are passwords."""
+    """The fields of a review, which a person wrote."""
     small = (request.content_length or 0) <= _MAX_KEPT_BYTES
-    if not small or request.blueprint in _NEVER_KEPT or request.mimetype != "application/x-www-form-urlencoded":
+    if not small or request.endpoint != _IS_KEPT or request.mimetype != "application/x-www-form-urlencoded":
         return {}
     fields = {name: value for name, value in request.form.items() if value}
     return fields if len(fields) <= _MAX_KEPT else {}

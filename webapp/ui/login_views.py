@@ -31,7 +31,8 @@ def begin() -> Response:
     except ApiError as error:
         return login_page.form(error, next_page, kept, action, sent["name"])
     if kept:
-        again = render_template("send_again.html", kept=kept, action=action, next_page=next_page)
+        name = began["user"]["name"]
+        again = render_template("send_again.html", kept=kept, action=action, next_page=next_page, name=name)
         return _keep(make_response(again), began)
     return _keep(redirect(next_page or url_for("pages.home"), 303), began)
 

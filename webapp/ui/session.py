@@ -24,7 +24,8 @@ _PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.cho
 _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
 _CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
-_UNATTENDED = {"live.changes"}  # asked by scripts again and again
+_UNATTENDED = {"live.changes"}  # asked by scripts again and again; what else these ask has the header
+_OF_PEOPLE = ("login", "account")  # blueprints
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
     "finding.find": "predict",
@@ -115,10 +116,14 @@ def _require() -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":  # a program; the API decides what its token allows
         g.credentials = {"Authorization": f"Bearer {token.strip()}"}
+        if request.blueprint in _OF_PEOPLE:
+            raise ApiError(
+                403, say("Not allowed"), say("A program has no account and no session here."), code="forbidden"
+            )
         return
     session = request.cookies.get(_cookie()[0], "")
     g.credentials = {SESSION_HEADER: session if _TOKEN.fullmatch(session) else NO_SESSION}
-    if request.endpoint in _UNATTENDED:
+    if request.endpoint in _UNATTENDED or UNATTENDED_HEADER in request.headers:
         g.credentials[UNATTENDED_HEADER] = "1"
     if request.endpoint is None or request.endpoint in _PUBLIC:
         return

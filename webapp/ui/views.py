@@ -186,7 +186,7 @@ def confirm_erasure(identifier: str) -> Response:
     try:
         name = backend().api.show(identifier, g.request_id)["file"]
     except ApiError as error:
-        if error.code is None or error.status in (404, 503):
+        if error.code is None or error.status in (401, 403, 404, 503):
             raise
         fault = say("{title}: {detail}", title=error.title, detail=error.detail)
     return _page("erase.html", identifier=identifier, name=name, fault=fault, query=query)

@@ -123,8 +123,10 @@ def test_a_stack_without_users_says_so(
 
 def test_what_was_done_is_in_the_audit_record_without_secrets(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     link = document_of(capsys, "users", "add", "anna")["link"]
+    document_of(capsys, "users", "role", "anna", "admin")
     token = document_of(capsys, "tokens", "add", "pacs", "--scope", "read")
     events = audit.chain(stack).entries()
+    assert ["user anna: admin"] in [event.get("changed") for event in events]
     recorded = json.dumps(events)
     assert "users add" in recorded and "anna" in recorded and "tokens add" in recorded
     assert link["token"] not in recorded and token["token"] not in recorded

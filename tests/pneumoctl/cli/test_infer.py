@@ -230,7 +230,7 @@ def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
 ) -> None:
     with on_loopback(tmp_path_factory.mktemp("farm")) as farm:
         user, address = User(farm), farm.servers["app-0"].address
-        stack.Stack("t", user.state / "pneumoctl" / "t").write("secrets.json", asdict(Secrets("r", "m", TOKEN)))
+        stack.Stack("t", user.state / "pneumoctl" / "t").write("secrets.json", asdict(Secrets("r", "6d" * 32, TOKEN)))
         with answering(here, address, posts=9):
             before, deadline = posts(here), time.monotonic() + 600
             child = user.start("infer", str(drawings))

@@ -173,7 +173,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
         def __init__(self, url: str, token: str, connections: int, socket: Path | None = None) -> None:
             self.at = (url, token)
 
-        def score(self, content: bytes, file: str) -> dict[str, Any]:
+        def score(self, content: bytes, file: str, path: str) -> dict[str, Any]:
             seen.append((*self.at, Path(file).name))
             return {
                 "id": "1", "file": "a-ill.png", "finding": "pneumonia", "refusal": None, "probability": 0.9,

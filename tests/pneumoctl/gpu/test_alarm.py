@@ -24,7 +24,7 @@ pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
 @pytest.mark.parametrize(
     "words",
-    [("cost",), ("audit",), ("secrets", "show"), ("runs", "ls"), ("runs", "show"), ("model", "ls")],
+    [("cost",), ("audit",), ("runs", "ls"), ("runs", "show"), ("model", "ls")],
     ids=" ".join,
 )
 def test_every_command_on_a_stack_says_it_in_red(

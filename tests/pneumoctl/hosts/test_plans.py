@@ -84,7 +84,7 @@ def test_every_template_is_rendered_on_some_target(monkeypatch: pytest.MonkeyPat
     host_plan.plan(host_plan.Order("r", "s", "b", "eu-west-1", "d"), host_plan.Release("r", "l", TREES[1]), 60)
 
     shipped = {str(file.relative_to(root)) for file in root.rglob("*.j2")}
-    assert shipped - asked == {"supervisor/supervisord.conf.j2"}  # the local target's
+    assert shipped - asked == {"env/dicom.env.j2", "supervisor/supervisord.conf.j2"}  # the local target's
 
 
 def test_titles_and_ids_are_unique_and_steps_wait_for_earlier_ones_only() -> None:

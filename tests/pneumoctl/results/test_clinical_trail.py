@@ -146,3 +146,29 @@ def test_an_answer_that_is_no_trail_is_an_error(answer: Any) -> None:
         list(clinical_trail.entries(lambda *_: answer, [MAC_KEY]))
     with pytest.raises(PneumoError, match="again"):
         list(clinical_trail.entries(lambda *_: {"entries": [], "next": 0}, [MAC_KEY]))
+
+
+def test_acts_of_imported_trails_are_shown_with_the_others_by_time(stack_of: StackOf, server: RedisServer) -> None:
+    made, outs = recorded(stack_of, 2), (io.BytesIO(), io.BytesIO())
+    for out in outs:  # the second has the entries of the first
+        export(made.store, out)
+        made.store.trail.append(VIEW)
+    server.client().flushall()
+    fresh = StoreCopy(made.store._redis, made.store._seal)
+    for out in outs:
+        restore(fresh, Seal(bytes.fromhex(MAC_KEY)), opened(out))
+    fresh.trail.append(VIEW)
+
+    def read(after: int, _: int, chain: str) -> Any:
+        return {"entries": fresh.trail.page(after, 99, chain), "next": None}
+
+    def shown(last: int, act: str = "view") -> list[tuple[bool, int]]:
+        def matches(entry: clinical_trail.Entry) -> bool:
+            return entry.content is None or entry.content["act"] == act
+
+        found = clinical_trail.newest(read, [MAC_KEY], matches, last)
+        return [(bool(each.chain), each.n) for each in found]
+
+    assert shown(0) == [(True, 1), (True, 2), (True, 3), (False, 3)]
+    assert shown(2) == [(True, 3), (False, 3)]
+    assert shown(0, "import") == [(False, 1), (False, 2)]

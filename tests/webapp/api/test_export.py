@@ -78,7 +78,7 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
     assert manifest["counts"] == {"results": 3, "pictures": 2, "reviews": 1, "damaged": 0}
     assert manifest["keys"] == {key_id(bytes.fromhex(MAC_KEY)): 3} and MAC_KEY.encode() not in ran.stdout
     counted = json.loads(run(config, "--count").stdout)
-    assert counted.pop("bytes") > 0
+    assert counted.pop("bytes") > 0 and counted.pop("trail") == manifest["trail"][""]["hash"]
     parts = {"results": 3, "pictures": 2, "reviews": 1}
     assert counted == {**parts, "received": 0, "contents": manifest["contents"]}
     written = {line["id"]: line for line in lines(tmp_path / "out/results.jsonl")}
@@ -137,7 +137,7 @@ def test_a_result_without_index_entries_is_exported_and_a_probe_is_not(store, tm
     assert {line["file"] for line in lines(tmp_path / "out/results.jsonl")} == {"1.png", "2.png"}
     held = store.summary()
     assert held.pop("bytes") > len(PICTURE)
-    assert held == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"]}
+    assert held == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"], "trail": ""}
 
 
 def test_the_manifest_names_the_key_of_each_record_and_of_each_review(store, config, tmp_path, redis_server):

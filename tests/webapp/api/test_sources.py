@@ -66,6 +66,7 @@ def test_no_part_of_the_header_is_stored(caller, redis_server):
     caller.sent((dicom_film(), "a.dcm"))
     client = redis_server.client()
     reads = {b"string": client.get, b"zset": lambda key: client.zrange(key, 0, -1), b"stream": client.xrange}
+    reads[b"hash"] = client.hgetall  # the trail
     stored = b"".join(repr(reads[client.type(key)](key)).encode() for key in client.keys("*"))
     assert b"a.dcm" in stored
     assert STUDY_UID.encode() not in stored and b"Meier" not in stored

@@ -40,7 +40,7 @@ def test_logins_and_changes_of_accounts_are_recorded(with_users):
     with_users.client.patch("/v1/users/bob", json={"role": "reader"}, headers=with_users.operator.headers)
     assert acts(with_users) == [
         "stack account done alice created as reviewer",
-        "alice login done",
+        "alice login done password set by link",
         "alice login refused",
         "unknown login refused",
         "unknown login refused",

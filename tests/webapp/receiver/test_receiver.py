@@ -25,13 +25,15 @@ from webapp.environment import Environment, EnvironmentInvalid
 from webapp.receiver import limits
 from webapp.receiver.settings import ReceiverSettings
 
+STORED = b'{"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]}}'
+
 
 class Api(ThreadingHTTPServer):
     """Answers as the API would: `answer` is a status and a body, `films` are those that it got."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answer: tuple[int, bytes] = (200, b"{}")
+        self.answer: tuple[int, bytes] = (200, STORED)
         self.films: list[bytes] = []
         self.asked = 0
 
@@ -97,7 +99,10 @@ def test_a_film_reaches_the_api_as_a_file_with_the_same_bytes_each_time(port, fa
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ((200, b"{}"), dicom.SUCCESS),
+        ((200, STORED), dicom.SUCCESS),
+        ((200, b"{}"), dicom.PROCESSING_FAILURE),
+        ((200, b"Welcome"), dicom.PROCESSING_FAILURE),
+        ((202, STORED), dicom.PROCESSING_FAILURE),
         ((503, b""), dicom.OUT_OF_RESOURCES),
         ((507, b""), dicom.OUT_OF_RESOURCES),
         ((401, b"{}"), dicom.PROCESSING_FAILURE),

@@ -4,6 +4,7 @@ import re
 
 from tests.webapp.ui.conftest import page_for
 from tests.webapp.ui.pages import send, visible
+from webapp.api.accounts.sessions import Sessions
 
 PATH = "/predictions/changes"
 
@@ -31,3 +32,13 @@ def test_a_failure_is_an_error(fake_api):
     for status, body in ((500, b"x"), (404, b"x"), (200, b"{}"), (200, b"x")):
         fake_api.status, fake_api.body = status, body
         assert page.get(PATH, headers={"Accept": "application/json"}).status_code >= 404
+
+
+def test_what_a_script_reads_by_itself_is_no_use_of_the_session(users, monkeypatch):
+    browser, used = users.user("alice", "reader"), []
+    monkeypatch.setattr(Sessions, "_used", lambda self, key, session: used.append(key) or session)
+    assert browser.get("/predictions", headers={"X-Unattended": "1"}).status_code == 200
+    assert browser.get(PATH).status_code == 200
+    assert used == []
+    browser.get("/predictions")
+    assert used

@@ -168,12 +168,22 @@ def test_a_review_that_was_sent_without_a_session_is_kept_and_can_be_sent_again(
     again = log_in(browser, "alice", **fields)
     assert again.status_code == 200
     assert "it was not saved" in visible(again)
+    assert "logged in as <strong>alice</strong>" in visible(again)
     assert users.api.operator.get(f"/v1{result}/feedback").get_json()["feedback"] == []
     kept = hidden(again)
     assert kept == review
     assert browser.post(f"{result}/feedback", data=kept).status_code == 303
     (saved,) = users.api.operator.get(f"/v1{result}/feedback").get_json()["feedback"]
     assert (saved["label"], saved["comment"]) == ("unsure", review["comment"])
+
+
+def test_an_erasure_without_a_session_is_not_kept_in_part(users):
+    browser = users.user("ada", "admin")
+    end_sessions(browser)
+    answer = browser.post("/studies/ABCDEFGHIJKL/erase", data={"id": ["0" * 32, "1" * 32]})
+    assert answer.status_code == 401
+    assert "Nothing was sent on and nothing was saved" in visible(answer)
+    assert set(hidden(answer)) == {"next"}
 
 
 def test_an_upload_without_a_session_says_that_nothing_was_sent_on(users, clear_picture):
@@ -184,6 +194,24 @@ def test_an_upload_without_a_session_says_that_nothing_was_sent_on(users, clear_
     assert "Nothing was sent on and nothing was saved" in visible(answer)
     assert_no_finding(visible(answer))
     assert users.api.operator.get("/v1/predictions").get_json()["total"] == 0
+
+
+def test_an_erasure_of_a_study_without_a_session_is_confirmed_anew(users, result):
+    """Of its fields, one film each, a part would be kept, and a part of the study be erased."""
+    browser = users.user("alice", "admin")
+    end_sessions(browser)
+    answer = browser.post("/studies/ABCDEFGHIJKL/erase", data={"id": ["a" * 32, result[-32:]]})
+    assert answer.status_code == 401
+    assert "nothing was saved" in visible(answer)
+    assert hidden(answer) == {"next": "/studies/ABCDEFGHIJKL/erase"}
+
+
+def test_who_tries_a_received_film_again_without_a_session_comes_back_to_these_films(users):
+    browser = users.user("alice", "admin")
+    end_sessions(browser)
+    answer = browser.post(f"/received/{'a' * 32}/retry")
+    assert answer.status_code == 401
+    assert hidden(answer) == {"next": "/received"}
 
 
 def test_no_password_is_kept_in_the_login_page(users):
@@ -204,6 +232,7 @@ def test_a_link_sets_the_password_once(users):
         answer = browser.post("/set-password", data=wrong)
         assert answer.status_code == 400
         assert words in visible(answer)
+        assert "The password is not set" in visible(answer)
     assert browser.post("/set-password", data={**sent, "repeated": PASSWORD}).status_code == 303
     assert browser.get("/").status_code == 200
     again = users.browser().post("/set-password", data={**sent, "repeated": PASSWORD})
@@ -234,6 +263,29 @@ def test_programs_use_a_token_at_the_page(users, clear_picture):
     for wrong in ("wrong", "pneumo_" + "0" * 16 + "_" + "A" * 43):
         answer = browser.get("/predictions", headers={**SCRIPT, "Authorization": f"Bearer {wrong}"})
         assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+
+
+def test_a_program_has_no_account(users):
+    headers = {**SCRIPT, "Authorization": users.api.operator.headers["Authorization"]}
+    for method, path in (("GET", "/account"), ("POST", "/account/password"), ("POST", "/logout")):
+        answer = users.browser().open(path, method=method, headers=headers)
+        assert (answer.status_code, answer.get_json()["title"]) == (403, "Not allowed")
+
+
+def test_a_result_that_a_program_may_not_see_is_not_called_damaged(users, result):
+    for scope in ("predict", "export"):
+        token = users.api.with_token(scope).headers["Authorization"]
+        answer = users.browser().get(f"{result}/erase", headers={"Authorization": token})
+        assert answer.status_code == 403
+
+
+def test_a_program_downloads_a_list_by_a_token_for_exports_alone(users, result):
+    browser, file = users.browser(), "/predictions.csv"
+    for scope, status in (("read", 403), ("predict", 403), ("export", 200)):
+        token = users.api.with_token(scope).headers["Authorization"]
+        answer = browser.get(file, headers={**SCRIPT, "Authorization": token})
+        assert answer.status_code == status, scope
+        assert ("a.png" in answer.get_data(as_text=True)) == (status == 200)
 
 
 def test_without_users_there_is_no_login(page):

@@ -1,17 +1,13 @@
 """What the header of a received DICOM instance says: whether it can be taken in, and what it is to be called."""
 
-import base64
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass
 from io import BytesIO
 
 from model.images import dicom as dicom_pictures
 from webapp import dicom
+from webapp.api.storage.studies import Pseudonyms
 
-_PURPOSE = b"pneumoctl pseudonym of an instance"
-_LETTERS = 16  # of base32: 80 bits
 _UID = re.compile(r"[0-9.]{1,64}")
 _MODALITY = re.compile(r"[A-Z]{2,4}")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -35,11 +31,10 @@ class Instance:
     sop_instance: str = ""
     modality: str = ""
 
-    def file(self, key: bytes) -> str:
-        """A name without patient data; the same for the same SOP Instance UID and key."""
-        digest = hmac.new(key, _PURPOSE + b"\0" + self.sop_instance.encode("ascii"), hashlib.sha256).digest()
+    def file(self, pseudonyms: Pseudonyms) -> str:
+        """A name without patient data; the same for the same SOP Instance UID in a stack. Raises StoreUnavailable."""
         modality = self.modality if _MODALITY.fullmatch(self.modality) else "film"
-        return f"{modality}-{base64.b32encode(digest).decode('ascii')[:_LETTERS]}.dcm"
+        return f"{modality}-{pseudonyms.of_instance(self.sop_instance)}.dcm"
 
 
 def read(content: bytes) -> Instance:

@@ -51,9 +51,8 @@ def store() -> Response:
 
 def _store(current: Services, content: bytes) -> Instance:
     instance = read(content)
-    keys = current.settings.store.mac_key, *current.settings.store.mac_keys_previous
-    name = instance.file(keys[-1])  # the oldest one: it stays the same when the keys are rotated
     try:
+        name = instance.file(current.pseudonyms)
         identifier = current.scorer.identity(hashlib.sha256(content).hexdigest(), name)
         try:
             current.store.get(identifier)

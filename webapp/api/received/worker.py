@@ -1,5 +1,6 @@
 """Score received films in the background, one at a time in each process of the API, as an upload is scored."""
 
+import hashlib
 import logging
 import threading
 import time
@@ -77,7 +78,7 @@ class Worker:
         A film that was not finished stays in the queue, and is taken again when its lease has ended.
         """
         if claim.deliveries > ATTEMPTS:
-            self._fail(claim, "scoring-died", f"The process that scored this film ended {ATTEMPTS} times.")
+            self._give_up(claim, "scoring-died", f"The process that scored this film ended {ATTEMPTS} times.")
             return
         file = FileStorage(_QueuedFile(self._queue, claim), claim.file)  # type: ignore[arg-type]
         deadline = time.monotonic() + self._lease_s / 2
@@ -96,7 +97,17 @@ class Worker:
             trace = (type(error), Exception("(message left out)"), error.__traceback__)
             log.error("a received film: unexpected %s", type(error).__name__, exc_info=trace)
             if claim.deliveries >= ATTEMPTS:
-                self._fail(claim, "internal", f"An internal error occurred {ATTEMPTS} times. The film has no result.")
+                self._give_up(claim, "internal", f"An internal error occurred {ATTEMPTS} times.")
+
+    def _give_up(self, claim: Claim, code: str, reason: str) -> None:
+        """Make a film an error, unless what failed came after its result was stored."""
+        try:
+            content = self._queue.film(claim).content
+            self._services.store.get(self._services.scorer.identity(hashlib.sha256(content).hexdigest(), claim.file))
+        except (Missing, Damaged):
+            self._fail(claim, code, reason)
+        else:
+            self._queue.finish(claim)
 
     def _fail(self, claim: Claim, code: str, reason: str) -> None:
         log.error("a received film has no result: %s", code)

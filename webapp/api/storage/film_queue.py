@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import redis
 
 from webapp.api.storage import usage
+from webapp.api.storage.changes import announce
 from webapp.api.storage.errors import Damaged, Missing, StoreFull, StoreUnavailable, redis_errors
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.queued_films import Claim, FailedFilm, Film, QueueState, film_id
@@ -72,6 +73,7 @@ class FilmQueue:
         pipe.delete(key_of("failed", identifier))
         for member in failed:
             pipe.zrem(FAILED, member)
+            announce(pipe, identifier)
 
     def claim(self, lease_s: float, wait_s: float) -> Claim | None:
         """Take a film: one whose lease has ended, else the oldest; None if none comes within `wait_s`, below 2."""
@@ -109,10 +111,19 @@ class FilmQueue:
                 raise
 
     def film(self, claim: Claim) -> Film:
-        """The film that was taken. Raises Damaged, or Missing if it is not there."""
-        key = key_of("received", claim.id)
+        """The film that was taken. Raises Damaged, or Missing if it is not there.
+
+        Its entry in the stream has no seal: one with another name than the film's is damaged.
+        """
         with redis_errors():
-            sealed = self._redis.get(key)
+            film = self._opened(self._redis, claim.id)
+        if film.file != claim.file:
+            raise Damaged(QUEUE)
+        return film
+
+    def _opened(self, client: redis.Redis, identifier: str) -> Film:
+        key = key_of("received", identifier)
+        sealed = client.get(key)
         if sealed is None:
             raise Missing("The received film is not in the store.")
         try:
@@ -122,15 +133,20 @@ class FilmQueue:
         return Film(content=content, **json.loads(head))
 
     def finish(self, claim: Claim) -> None:
-        """Erase a film that has a result, unless another process has done so."""
+        """Erase a film that has a result, unless another process has done so.
+
+        A process that takes longer than its lease may be late: an error that others have stored by then goes, too.
+        """
 
         def queue(pipe: redis.client.Pipeline) -> None:
-            if pipe.xrange(QUEUE, claim.entry, claim.entry):
+            failed = self._failed_members(pipe, claim.id)
+            if failed or pipe.xrange(QUEUE, claim.entry, claim.entry):
                 pipe.multi()
                 self._remove(pipe, claim)
                 pipe.delete(key_of("received", claim.id))
+                self._forget_error(pipe, claim.id, failed)
 
-        transact(self._redis, (key_of("received", claim.id),), queue)
+        transact(self._redis, (key_of("received", claim.id), key_of("failed", claim.id)), queue)
 
     def _remove(self, pipe: redis.client.Pipeline, claim: Claim) -> None:
         pipe.xack(QUEUE, _GROUP, claim.entry)
@@ -158,6 +174,7 @@ class FilmQueue:
                 pipe.multi()
                 pipe.set(key, sealed)
                 pipe.zadd(FAILED, {f"{time.time_ns() // 1000:017d}:{claim.id}": 0})
+                announce(pipe, claim.id)  # an open list must not go on without the error
                 self._remove(pipe, claim)
 
         transact(self._redis, (key_of("received", claim.id), key), queue)
@@ -181,7 +198,10 @@ class FilmQueue:
             failed = self._failed_members(pipe, identifier)
             if not failed or not pipe.exists(key_of("received", identifier)):
                 raise Missing("There is no received film with that id that failed.")
-            file = self._failed(identifier).file
+            try:
+                file = self._opened(pipe, identifier).file
+            except Damaged:
+                file = _UNKNOWN  # it fails again
             pipe.multi()
             self._queue(pipe, identifier, file, failed)
 
@@ -209,8 +229,10 @@ class FilmQueue:
         """How many received films have no result; 0 for a store of an earlier version, which has no queue."""
         try:
             state = self.state()
-        except StoreUnavailable:  # its user of the API has no right to that
-            return 0
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
+                return 0
+            raise  # what is not known is not nothing: a teardown asks this
         return state.waiting + state.failed
 
     def state(self) -> QueueState:

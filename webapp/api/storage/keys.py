@@ -4,7 +4,7 @@ _PREFIX = "pneumo:1:"
 ERASED = f"{_PREFIX}erased"  # the ids of results that were erased
 TRAIL = "pneumo:trail"  # apart from the others: the API's user may add to it, and neither change nor remove anything
 
-STUDY_KEY = f"{_PREFIX}study-key"  # the name of the MAC key that pseudonyms of studies are made with
+STUDY_KEY = f"{_PREFIX}study-key"  # the name of the MAC key that pseudonyms are made with
 
 
 def key_of(kind: str, identifier: str) -> str:

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from model.schema import Invalid
 from webapp.api.storage import listing
 from webapp.api.storage.changes import announce, try_to_announce
 from webapp.api.storage.copied_items import Contents, Item, Verified, intact
-from webapp.api.storage.errors import Damaged, Missing, redis_errors
+from webapp.api.storage.errors import Damaged, Missing, NoTrail, redis_errors
 from webapp.api.storage.keys import ERASED, index_of, key_of
 from webapp.api.storage.records import Record, ReviewEntry, review_entry_of
 from webapp.api.storage.result_parts import entries_of, queue_erasure
@@ -73,7 +74,7 @@ class StoreCopy(Store):
     def summary(self) -> dict[str, object]:
         """How many results, pictures and reviews there are, the digest of the contents, and Redis' memory in bytes.
 
-        Reads no picture.
+        trail: the hash of the last entry of the trail; empty if there is none. Reads no picture.
         """
         counts, contents = Counter(results=0, pictures=0, reviews=0), Contents()
         ids = self.result_ids()
@@ -93,7 +94,10 @@ class StoreCopy(Store):
                     counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
         with redis_errors():
             memory = self._redis.info("memory")["used_memory"]
-        return {**counts, "contents": contents.hexdigest(), "bytes": memory}
+        trail = ""
+        with suppress(NoTrail):  # a store of an earlier version
+            trail = self.trail.head().hash
+        return {**counts, "contents": contents.hexdigest(), "bytes": memory, "trail": trail}
 
     def _number(self, identifier: str, feedback: Sequence[bytes]) -> int:
         """How many sealed entries are reviews, or damaged."""

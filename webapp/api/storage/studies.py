@@ -1,4 +1,7 @@
-"""Pseudonyms of studies: which films belong together, without the Study Instance UID, which names a patient's study."""
+"""Pseudonyms of studies and of received instances, without their UIDs, which name a patient's examination.
+
+Those of a study tell which films belong together.
+"""
 
 import base64
 import hashlib
@@ -11,7 +14,8 @@ from webapp.api.storage.keys import STUDY_KEY
 from webapp.api.storage.seal import Seal, SealBroken
 
 LENGTH = 12  # letters of base32, 60 bits: at 100,000 studies, two share a pseudonym once in 200 million stores
-_PURPOSE = "pneumoctl study pseudonym"
+_INSTANCE_LENGTH = 16  # 80 bits: there are more instances, and two films of one name are taken for one
+_STUDY, _INSTANCE = "pneumoctl study pseudonym", "pneumoctl instance pseudonym"  # what the keys are derived for
 
 _DIGITS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghijklmnopqrstuv")  # of base32
 
@@ -22,9 +26,9 @@ def study_number(study: str) -> int:
 
 
 class Pseudonyms:
-    """Makes the same pseudonym for a study in every process, also after a rotation of the MAC keys.
+    """Makes the same pseudonym for a UID in every process, also after a rotation of the MAC keys.
 
-    The key is derived from one of the store's MAC keys. The store keeps the id of that one, under a seal: a rotation
+    The keys are derived from one of the store's MAC keys. The store keeps the id of that one, under a seal: a rotation
     seals with another key and keeps all earlier ones. A store that has no such id yet takes the oldest key, which is
     the one that it had before if it was lost and filled again.
     """
@@ -32,31 +36,34 @@ class Pseudonyms:
     def __init__(self, client: redis.Redis, seal: Seal) -> None:
         self._redis = client
         self._seal = seal
-        self._key: bytes | None = None
+        self._key: str | None = None  # the id of the MAC key
 
-    def of(self, study_uid: str) -> str:
+    def of_study(self, uid: str) -> str:
         """The pseudonym of a Study Instance UID; raises StoreUnavailable."""
-        digest = hmac.new(self._derived(), study_uid.encode("ascii"), hashlib.sha256).digest()
-        return base64.b32encode(digest).decode("ascii")[:LENGTH]
+        return self._of(_STUDY, uid)[:LENGTH]
 
-    def _derived(self) -> bytes:
-        """The key of pseudonyms, read once."""
+    def of_instance(self, uid: str) -> str:
+        """The pseudonym of a SOP Instance UID; raises StoreUnavailable."""
+        return self._of(_INSTANCE, uid)[:_INSTANCE_LENGTH]
+
+    def _of(self, purpose: str, uid: str) -> str:
         if self._key is None:
             with redis_errors():
                 self._key = self._read() or self._choose(replace=False) or self._choose(replace=True)
-        return self._key
+        _, key = self._seal.derived(purpose, self._key)
+        return base64.b32encode(hmac.new(key, uid.encode("ascii"), hashlib.sha256).digest()).decode("ascii")
 
-    def _read(self) -> bytes | None:
-        """The key whose id the store keeps; None if it keeps none, or none that is known and intact."""
+    def _read(self) -> str | None:
+        """The id that the store keeps; None if it keeps none, or none that is intact and of a known key."""
         sealed = self._redis.get(STUDY_KEY)
         try:
             if sealed is None:
                 return None
-            return self._seal.derived(_PURPOSE, self._seal.open(STUDY_KEY, sealed).decode("ascii"))[1]
+            return self._seal.derived(_STUDY, self._seal.open(STUDY_KEY, sealed).decode("ascii"))[0]
         except SealBroken:
             return None
 
-    def _choose(self, replace: bool) -> bytes | None:
+    def _choose(self, replace: bool) -> str | None:
         """Keep the id of the oldest key, unless another process did; `replace`: what is there is of no use."""
         sealed = self._seal.close(STUDY_KEY, self._seal.oldest.encode("ascii"))
         self._redis.set(STUDY_KEY, sealed, nx=not replace)

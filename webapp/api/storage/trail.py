@@ -76,6 +76,7 @@ class Trail:
             try:
                 if owed:
                     self._add(_unrecorded(owed))
+                    owed = []
                 self._add(act)
             except StoreUnavailable:
                 self._owed = [*owed, *self._owed]

@@ -173,7 +173,9 @@ document.addEventListener("keydown", (event) => {
   if (act(event.key)) { event.preventDefault(); }
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") { leaving = false; } }); // the browser stops
-document.addEventListener("submit", (event) => { if (event.target.method !== "dialog") { leaving = true; } });
+document.addEventListener("submit", (event) => { // theme.js, for one, answers a form itself
+  if (event.target.method !== "dialog" && !event.defaultPrevented) { leaving = true; }
+});
 document.addEventListener("click", (event) => {
   if (event.target.closest(".places a[href]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) { leaving = true; }
 });

@@ -78,7 +78,7 @@ function fail(where, reason) {
 }
 
 // Say what is new, and that the list may be out of date. The bar lies over the page, so that no row moves.
-function tell(words = "", button = "") {
+function tell(words = "", button = "", action = showNew) {
   if (news.dataset.words === words + button) { return; }
   news.dataset.words = words + button;
   news.hidden = words === "";
@@ -86,7 +86,7 @@ function tell(words = "", button = "") {
   if (button) {
     const show = document.createElement("button");
     Object.assign(show, { type: "button", className: "button", textContent: button });
-    show.addEventListener("click", showNew);
+    show.addEventListener("click", action);
     news.append(" ", show);
   }
 }
@@ -110,15 +110,19 @@ async function poll() {
       cache: "no-store",
       signal: AbortSignal.timeout(3 * POLL_MS),
     });
+    if (response.status === 401) { throw Object.assign(new Error(), { status: 401 }); }
     const now = response.status === 304 ? position : response.ok && (await response.json()).position;
     if (typeof now !== "string") { throw new Error(); }
-    const page = now === position ? null : await load(window.location.href, AbortSignal.timeout(3 * POLL_MS));
+    const page = now === position ? null : await load(window.location.href, AbortSignal.timeout(3 * POLL_MS), true);
     if (number === asked) { update(page); }
-  } catch {
-    if (number === asked && ++failures > QUIET_FAILURES) {
-      tell(t("This list may be out of date: since {time} the server has not answered. It is asked again.", {
-        time: heard.toLocaleTimeString(LANGUAGE === "en" ? undefined : LANGUAGE),
-      }));
+  } catch (error) {
+    if (number !== asked) { return; }
+    const time = heard.toLocaleTimeString(LANGUAGE === "en" ? undefined : LANGUAGE);
+    if (error.status === 401) {
+      const words = t("Your session has ended. This list may be out of date: it is as it was at {time}.", { time });
+      tell(words, t("Log in"), () => window.location.reload());
+    } else if (++failures > QUIET_FAILURES) {
+      tell(t("This list may be out of date: since {time} the server has not answered. It is asked again.", { time }));
     }
   } finally {
     polling = false;
@@ -144,7 +148,17 @@ form.addEventListener("input", (event) => {
   typing = window.setTimeout(search, event.target.tagName === "SELECT" ? 0 : TYPING_MS);
 });
 form.addEventListener("compositionend", () => { typing = window.setTimeout(search, TYPING_MS); });
-form.addEventListener("submit", () => { ++asked; window.clearTimeout(typing); flight?.abort(); });
-window.addEventListener("pagehide", () => { ++asked; window.clearTimeout(typing); flight?.abort(); });
+// Another page follows. If the browser brings this one back as it was, it is as old as that.
+function leave() {
+  ++asked;
+  window.clearTimeout(typing);
+  flight?.abort();
+  searching = false;
+  form.classList.remove("busy");
+}
+
+form.addEventListener("submit", leave);
+window.addEventListener("pagehide", leave);
+window.addEventListener("pageshow", (event) => { if (event.persisted) { search(); } });
 document.addEventListener("visibilitychange", poll);
 window.setInterval(poll, POLL_MS);

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pneumoctl.aws import s3
 from pneumoctl.errors import PneumoError
-from pneumoctl.hosts.backups import UNIT
+from pneumoctl.hosts.backups import LAST, UNIT
 from pneumoctl.results import archive, transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.ssh import remote_command
@@ -30,7 +30,11 @@ class Unusable(PneumoError):
 
 
 def make(store: HostStore) -> None:
-    """Back the store up now; a failure is a warning, because what counts is what is in the bucket."""
+    """Back the store up now; a failure is a warning, because what counts is what is in the bucket.
+
+    The host makes one also if its results have not changed since the last one: the trail of clinical acts may have.
+    """
+    remote_command.run(store.connections, store.machine, ("rm", "-f", LAST), _LIMIT_S)
     done = remote_command.run(store.connections, store.machine, ("systemctl", "start", UNIT), _LIMIT_S)
     if done.code:
         why = f"pneumoctl ssh {store.host} -- sudo journalctl -n 50 -u {UNIT}"

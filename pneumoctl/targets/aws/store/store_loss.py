@@ -203,17 +203,31 @@ def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None
         raise LosesResults(f"results that are added until then, because uploads may go on ({'; '.join(doubtful)})")
     held = transfer.count(store)
     transfer.require_scored(held)
-    if not any(held.counts.values()):
+    if not any(held.counts.values()) and not held.trail:
         return
-    copy = _export_of(context.stack, held)
-    if copy is None or copy[1].counts["damaged"]:  # a backup may be from before the damage
-        copy = _backup_of(context, store, held) or copy
+    copy = _copy_of(context, store, held)
     if copy is None:
-        raise LosesResults(f"{held}, which neither an export nor a backup holds")
+        lost = held if any(held.counts.values()) else "the trail of clinical acts"
+        raise LosesResults(f"{lost}, which neither an export nor a backup holds")
     if damaged := copy[1].counts["damaged"]:
         raise LosesResults(f"{counted(damaged, 'damaged part')} of {held}", copy=_INTACT)
+    if copy[1].trail != held.trail:
+        console.warn(f"clinical acts since {copy[0]} was made are lost with {STORE}; `audit --verify` will miss them")
     results.require_unchanged(store, held)
     wanted_imports.want(context.stack, *copy)
+
+
+def _copy_of(context: Context, store: HostStore, held: Summary) -> tuple[Path, Summary] | None:
+    """The last export, unless it has damage or lacks the end of the trail and a backup does not."""
+    copy = _export_of(context.stack, held)
+    if copy and _is_whole(copy[1], held):
+        return copy
+    made = _backup_of(context, store, held)
+    return made if made and (not copy or copy[1].counts["damaged"] or _is_whole(made[1], held)) else copy
+
+
+def _is_whole(copied: Summary, held: Summary) -> bool:
+    return not copied.counts["damaged"] and copied.trail == held.trail
 
 
 def _export_of(stack: Stack, held: Summary) -> tuple[Path, Summary] | None:

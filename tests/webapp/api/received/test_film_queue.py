@@ -3,8 +3,8 @@
 import pytest
 
 from tests.webapp.servers import RedisServer
-from webapp.api.storage.errors import Damaged, Missing, StoreFull
-from webapp.api.storage.film_queue import QUEUE, FilmQueue
+from webapp.api.storage.errors import Damaged, Missing, StoreFull, StoreUnavailable
+from webapp.api.storage.film_queue import FAILED, QUEUE, FilmQueue
 from webapp.api.storage.keys import key_of
 from webapp.api.storage.lists import ListedStore
 
@@ -89,6 +89,20 @@ def test_an_error_stays_until_it_is_tried_again_sent_again_or_discarded(queue):
             change(identifier)
 
 
+def test_an_error_and_its_end_are_announced_to_open_lists(queue, store):
+    identifier, seen = queue.put(b"x", "a"), [store.lists.position()]
+    queue.fail(take(queue), "internal", "It broke.")
+    seen.append(store.lists.position())
+    queue.retry(identifier)
+    seen.append(store.lists.position())
+    queue.fail(take(queue), "internal", "It broke.")
+    seen.append(store.lists.position())
+    queue.discard(identifier)
+    seen.append(store.lists.position())
+    assert len(set(seen)) == 5
+    assert list(store.ids()) == []
+
+
 def test_damage_is_an_error_and_never_a_film(queue, redis_server):
     identifier = queue.put(b"x", "a")
     claim, client = take(queue), redis_server.client()
@@ -115,6 +129,31 @@ def test_the_queue_leaves_room_for_results(queue, redis_server):
     assert queue.film(take(queue)).content.startswith(b"0"), "what was accepted is still there"
 
 
+def test_the_name_of_a_film_is_the_one_that_is_sealed_with_it(queue, redis_server):
+    client, (one, two) = redis_server.client(), (queue.put(content, f"{content}") for content in (b"x", b"y"))
+    client.delete(QUEUE)
+    client.xadd(QUEUE, {"film": one, "file": "b'y'"})
+    client.xadd(QUEUE, {"film": two})
+    for _ in range(2):
+        claim = take(queue)
+        with pytest.raises(Damaged):
+            queue.film(claim)
+        queue.fail(claim, "film-damaged", "Damaged.")
+    client.append(key_of("failed", two), b"x")
+    for identifier in (one, two):
+        queue.retry(identifier)
+    assert [queue.film(take(queue)).file for _ in range(2)] == ["b'x'", "b'y'"]
+
+
+def test_a_result_that_comes_late_removes_the_error_of_its_film(queue, redis_server):
+    identifier = queue.put(b"x", "a")
+    late, other = take(queue), take(queue, lease_s=0)
+    queue.fail(other, "scoring-died", "Died.")
+    queue.finish(late)
+    assert (queue.state().waiting, queue.state().failed) == (0, 0) and not queue.failed()
+    assert not redis_server.client().exists(key_of("received", identifier), key_of("failed", identifier))
+
+
 def test_what_was_accepted_survives_a_kill_of_redis(own_redis: RedisServer):
     from tests.webapp.api.records import opened
 
@@ -129,3 +168,15 @@ def test_what_was_accepted_survives_a_kill_of_redis(own_redis: RedisServer):
     claims = [take(again, lease_s=0) for _ in range(1)] + [take(again)]
     assert [(each.file, each.deliveries) for each in claims] == [("a", 3), ("b", 1)]
     assert own_redis.client().xlen(QUEUE) == 2
+
+
+def test_a_queue_that_cannot_be_read_is_not_called_empty(store, redis_server):
+    assert store.queue.unscored() == 0
+    redis_server.client().set(QUEUE, "x")
+    with pytest.raises(StoreUnavailable):
+        store.queue.unscored()
+    redis_server.client().delete(QUEUE)
+    redis_server.client().set(FAILED, "x")
+    with pytest.raises(StoreUnavailable):
+        store.queue.unscored()
+    redis_server.client().delete(FAILED)

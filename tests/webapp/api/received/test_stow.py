@@ -7,8 +7,10 @@ import pytest
 from model.images.decode import decode
 from model.images.limits import Refused
 from tests.webapp.api.received.films import CR, CT, PATIENT, UID, as_bytes, dataset, film, related
+from tests.webapp.api.test_rotation import NEW_KEY, THIRD_KEY
 from tests.webapp.conftest import Caller
-from webapp import dicom
+from tests.webapp.servers import MAC_KEY
+from webapp import api, dicom
 from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.film_queue import FilmQueue
 
@@ -59,6 +61,23 @@ def test_the_name_says_nothing_of_the_patient(caller, caplog):
     assert len(names) == 2 and all(name.startswith("CR-") and name.endswith(".dcm") for name in names)
     said = " ".join(names) + caplog.text
     assert not any(word in said for word in (PATIENT, "4711", UID.format(1)))
+
+
+def test_the_name_stays_when_the_keys_are_rotated_also_in_a_store_that_began_with_a_later_one(config, redis_server):
+    def name(**keys) -> str:
+        """That of the only film in the queue, sent to an app with these keys."""
+        sender = Caller(api.create_app(config | keys).test_client())
+        assert send(sender, film(1)).status_code == 200
+        claim = queue(sender).claim(60, 0.01)
+        queue(sender).finish(claim)
+        return claim.file
+
+    before = name()
+    assert name(MAC_KEY=NEW_KEY, MAC_KEYS_PREVIOUS=MAC_KEY) == before
+    # A key that is older than the store's: of a stack whose results were imported.
+    assert name(MAC_KEY=NEW_KEY, MAC_KEYS_PREVIOUS=f"{MAC_KEY},{THIRD_KEY}") == before
+    redis_server.client().flushall()
+    assert name(MAC_KEY=NEW_KEY) != before
 
 
 def test_what_is_no_film_is_refused_beside_those_that_are_stored(caller):

@@ -1,13 +1,15 @@
 """A received film gets exactly one result, refusal or error, whatever happens to the process that scores it."""
 
+import json
 import threading
 import time
 
 import pytest
 
-from tests.webapp.api.received.films import PATIENT, film, related
+from tests.webapp.api.received.films import PATIENT, UID, film, related
 from tests.webapp.conftest import Caller
 from webapp import api
+from webapp.api import intake
 from webapp.api.classifier import Scorer
 from webapp.api.received.worker import ATTEMPTS, Worker
 from webapp.api.services import Services
@@ -55,6 +57,21 @@ def test_a_film_gets_the_result_that_an_upload_gets(caller, services, worker):
     assert received(caller)["waiting"] == 0, "a film with a result is not scored again"
 
 
+def test_a_film_has_the_study_of_an_upload_and_an_entry_of_the_trail(caller, services, worker):
+    send(caller, film(1))
+    claim = take(services)
+    worker.score(claim)
+    (result,) = results(caller)
+    caller.sent((film(2), "uploaded.dcm"))
+    received, uploaded = (caller.get(f"/v1/predictions/{each['id']}/source").get_json() for each in results(caller))
+    assert received["study"] and received["study"] == uploaded["study"]
+    entries = [item["entry"] for item in services.store.trail.page(0, 10)]
+    first = next(each for each in entries if each["act"] == "upload")
+    assert (first["actor"], first["request"], first["subject"]) == ("received", claim.id, result["id"])
+    said = json.dumps(entries)
+    assert not any(word in said for word in (PATIENT, "4711", UID.format(1), UID.format("1.1"), claim.file))
+
+
 def test_a_picture_that_is_not_suitable_gets_a_refusal(caller, services, worker):
     send(caller, film(1, size=8))
     worker.score(take(services))
@@ -69,6 +86,22 @@ def test_a_film_whose_result_was_stored_before_the_process_died_has_one_result(c
     monkeypatch.undo()
     worker.score(take(services, lease_s=0))
     assert len(results(caller)) == 1 and received(caller)["waiting"] == 0
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_film_with_a_result_becomes_no_error_whatever_fails_after_it(caller, services, worker, monkeypatch, dies):
+    def fail(*_, **__):
+        raise ArithmeticError
+
+    send(caller, film(1))
+    monkeypatch.setattr(*((type(services.store.queue), "finish") if dies else (intake.sources, "of")), fail)
+    for _ in range(ATTEMPTS - 1):
+        worker.score(take(services, lease_s=0))
+    if dies:
+        take(services, lease_s=0)
+        monkeypatch.undo()
+    worker.score(take(services, lease_s=0))
+    assert (len(results(caller)), received(caller)["failed_total"], received(caller)["waiting"]) == (1, 0, 0)
 
 
 def test_a_film_that_kills_its_process_three_times_becomes_an_error(caller, services, worker, monkeypatch):

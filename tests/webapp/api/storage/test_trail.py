@@ -219,3 +219,21 @@ def test_the_api_can_neither_change_nor_remove_what_is_in_the_trail(store, redis
         store._redis.execute_command(*command.split())
     assert store._redis.hsetnx(TRAIL, "1", "x") == 0
     assert redis_server.client().hgetall(TRAIL) == before
+
+
+def test_missing_acts_are_named_once_if_redis_fails_after_their_entry(store, redis_server, monkeypatch):
+    redis_server.client().set(TRAIL, "x")
+    assert not store.trail.append_or_owe(VIEW)
+    redis_server.client().delete(TRAIL)
+    add = store.trail._add
+
+    def failing(act: Act) -> None:
+        add(act)
+        monkeypatch.setattr(store.trail, "_add", lambda _: (_ for _ in ()).throw(StoreUnavailable("gone")))
+
+    monkeypatch.setattr(store.trail, "_add", failing)
+    with pytest.raises(StoreUnavailable):
+        store.trail.append(VIEW)
+    monkeypatch.setattr(store.trail, "_add", add)
+    store.trail.append(VIEW)
+    assert linked(store.trail) == ["unrecorded done", "view done"]

@@ -1,12 +1,15 @@
 // The rows of the list in the page, and those of a page of the list that the server has now.
 import { t, tn } from "../words.js";
 
+const UNATTENDED = { "X-Unattended": "1" };
+
 // A page of the list, parsed; rejects with a reason in words if the server answers with anything else.
-export async function load(address, signal) {
+// unattended: the script asks by itself, which keeps no session alive.
+export async function load(address, signal, unattended = false) {
   let page;
   let response;
   try {
-    response = await fetch(address, { headers: { Accept: "text/html" }, signal });
+    response = await fetch(address, { headers: { Accept: "text/html", ...(unattended && UNATTENDED) }, signal });
     page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
     throw new Error(t("The server did not respond."));
@@ -15,7 +18,8 @@ export async function load(address, signal) {
   page.querySelectorAll(".mark").forEach((mark) => mark.remove());
   const said = Array.from(page.querySelectorAll("main .error h2, main .error h2 + p, main .card[role=status] p:first-child"));
   const words = said.map((each) => each.textContent.trim()).join(". ").replace(/^Error: /, "").replaceAll("..", ".");
-  throw new Error(words || t("The server answered with status {status}. Reload the page.", { status: response.status }));
+  const error = new Error(words || t("The server answered with status {status}. Reload the page.", { status: response.status }));
+  throw Object.assign(error, { status: response.status });
 }
 
 const rowsOf = (part) => Array.from(part.querySelectorAll("tr[data-id]"));
@@ -26,7 +30,7 @@ export function take(box, page) {
   const list = page.querySelector("[data-list]");
   box.dataset.position = list.dataset.position;
   box.replaceChildren(...list.childNodes);
-  for (const part of [".count", ".on-paper", ".filters .apply"]) { replaceText(part, page); }
+  for (const part of [".count", ".on-paper", ".filters .apply", "[data-received]"]) { replaceText(part, page); }
   ready();
 }
 
@@ -81,6 +85,13 @@ function markGone(row, gone) {
 
 // How the list differs from what the page shows, in words; empty if it does not.
 export function whatChanged(box, page) {
+  const failed = (part) => part.querySelector("[data-received] .error")?.textContent.trim() ?? "";
+  const rows = whatChangedInRows(box, page);
+  if (failed(document) === failed(page)) { return rows; }
+  return failed(page) ? t("Films that were sent by DICOM have no result. {rows}", { rows }).trim() : rows || t("The list has changed.");
+}
+
+function whatChangedInRows(box, page) {
   const [before, now] = [idsOf(box), idsOf(page)];
   const added = now.filter((id) => !before.includes(id)).length;
   const removed = before.filter((id) => !now.includes(id)).length;

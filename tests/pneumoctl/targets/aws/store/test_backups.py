@@ -121,7 +121,7 @@ def test_a_backup_that_could_not_be_made_is_a_warning(
 
     def run(connections: object, host: object, argv: tuple[str, ...], timeout: float) -> Output:
         asked.append(argv)
-        return Output(len(asked) - 1, "", "")
+        return Output(len(asked) > 2, "", "")
 
     class Store:
         connections = machine = None
@@ -129,7 +129,8 @@ def test_a_backup_that_could_not_be_made_is_a_warning(
 
     monkeypatch.setattr(remote_command, "run", run)
     backups.make(Store())
-    assert asked == [("systemctl", "start", "pneumoctl-backup")] and capsys.readouterr().err == ""
+    forget = ("rm", "-f", "/var/lib/pneumoctl-backup/last.json")  # the results are the same, the trail may not be
+    assert asked == [forget, ("systemctl", "start", "pneumoctl-backup")] and capsys.readouterr().err == ""
     backups.make(Store())
     assert (
         "not backed up (next: pneumoctl ssh app-0 -- sudo journalctl -n 50 -u pneumoctl-backup)"

@@ -70,6 +70,31 @@ def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export
     assert transfer.wanted(world.context.stack) == [tmp_path / "new.tar"]
 
 
+def test_a_backup_is_made_of_a_trail_that_is_newer_than_the_last_export(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = world.context.stack
+    world.export(stack, None, tmp_path / "out")
+    world.held = [replace(HELD, trail="newer")]
+    store_loss.secure(world.context, REPLACE, False)
+    assert ("app-0", "back up") in world.told and transfer.wanted(stack) == [tmp_path / "out"]
+    assert "clinical acts since" in capsys.readouterr().err, "no backup has them either"
+    transfer.forget_wanted(stack, tmp_path / "out")
+    world.backup = (tmp_path / "new.tar", replace(HELD_INTACT, trail="newer"))
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(stack) == [tmp_path / "new.tar"] and capsys.readouterr().err == ""
+
+
+def test_the_trail_of_a_store_whose_results_are_erased_is_not_lost(world: World, tmp_path: Path) -> None:
+    world.held = [replace(EMPTY, trail="some")]
+    with pytest.raises(store_loss.LosesResults, match="lost: the trail of clinical acts, which neither"):
+        store_loss.secure(world.context, REPLACE, False)
+    kept = replace(EMPTY, counts={**EMPTY.counts, "damaged": 0}, trail="some")
+    world.backup = (tmp_path / "new.tar", kept)
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(world.context.stack) == [tmp_path / "new.tar"]
+
+
 def test_a_copy_with_damaged_parts_is_no_reason_to_destroy_the_store(world: World, tmp_path: Path) -> None:
     damaged = replace(HELD, counts={**HELD.counts, "damaged": 1})
     world.held = [damaged]
