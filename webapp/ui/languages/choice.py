@@ -31,7 +31,7 @@ _CODES = [language.code for language in LANGUAGES]
 def install(app: Flask) -> None:
     """Give every template its words."""
     app.register_blueprint(languages)
-    app.jinja_env.globals.update(t=_text, tn=_text_n, by_code=_by_code, languages=LANGUAGES)
+    app.jinja_env.globals.update(t=_text, tn=_text_n, by_code=_by_code, languages=LANGUAGES, current_language=current)
     app.jinja_env.filters.update(
         shown=shown,
         count=lambda value: said.number(value, current()),

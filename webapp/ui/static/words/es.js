@@ -108,7 +108,7 @@ globalThis.pneumoWords = {
   "no picture by its name or its first bytes": "no es una imagen según su nombre o sus primeros bytes",
   "not assessed": "no evaluadas",
   "not known": "no se sabe",
-  "not loaded": "no cargada",
+  "not loaded": "no cargó",
   "not sent": "no enviados",
   "the film of 16 bits cannot be shown; the picture of 8 bits is. {reason}": "no se puede mostrar la radiografía de 16 bits; se muestra la imagen de 8 bits. {reason}",
   "the heat map cannot be shown over the film. {reason}": "no se puede mostrar el mapa de calor sobre la radiografía. {reason}",
