@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring.api_client import OTHER_VERSION, ApiClient
+from pneumoctl.scoring.api_client import OTHER_VERSION, ApiClient, Refused
 
 ROLES = ("reader", "reviewer", "admin")
 SCOPES = ("read", "predict", "review", "export", "dicom")
@@ -73,7 +73,7 @@ class Accounts:
 
     def remove(self, name: str) -> None:
         """Remove a user, whose sessions end."""
-        self._api.exchange("DELETE", f"/v1/users/{name}")
+        self._ask("DELETE", f"/v1/users/{name}")
 
     def reset(self, name: str) -> Document:
         """A new link for a user, whose password and sessions end; returns `token` and `expires`."""
@@ -95,10 +95,18 @@ class Accounts:
 
     def revoke(self, identifier: str) -> None:
         """Revoke a token."""
-        self._api.exchange("DELETE", f"/v1/tokens/{identifier}")
+        self._ask("DELETE", f"/v1/tokens/{identifier}")
+
+    def _ask(self, method: str, path: str, sent: Any = None) -> Any:
+        try:
+            return self._api.exchange(method, path, sent)
+        except Refused as refused:
+            if refused.status in (404, 409):  # what is there and what is not can be looked up
+                refused.hint = f"pneumoctl {'tokens' if path.startswith('/v1/tokens') else 'users'} ls"
+            raise
 
     def _read(self, method: str, path: str, parse: Callable[[Any], Value], sent: Any = None) -> Value:
-        answer = self._api.exchange(method, path, sent)
+        answer = self._ask(method, path, sent)
         try:
             return parse(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -28,7 +28,7 @@ VERBS = {
     "tunnel": ("tunnel", "Forward a local port to a service of the stack (aws)."),
     "drift": ("drift", "Show what differs from what `up` made (aws)."),
     "cost": ("cost", "Show what the stack costs (aws)."),
-    "audit": ("audit", "Show who changed what in the stack, or with --clinical who saw and reviewed which result."),
+    "audit": ("audit", "Show who changed what, or with --clinical who saw which result."),
     "teardown": ("teardown", "End the stack and prove that nothing remains."),
     "init": ("init", "Write a commented pneumo.toml."),
     "offline-bundle": ("offline_bundle", "Collect packages for hosts without internet (aws)."),

@@ -15,7 +15,7 @@ from pneumoctl.stack import audit as audit_
 from pneumoctl.stack.hash_chain import Entry, Verification
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
-from pneumoctl.terminal.report import counted
+from pneumoctl.terminal.report import counted, to_second
 
 
 @on_stack()
@@ -29,7 +29,7 @@ def audit(
     since: Annotated[str, typer.Option(metavar="TIME", help="With --clinical: only acts since then.")] = "",
     last: Annotated[int, typer.Option(min=0, help="With --clinical: at most so many, the newest; 0: all.")] = 100,
 ) -> int:
-    """Show who changed what in the stack, or with --clinical who saw and reviewed which result.
+    """Show who changed what, or with --clinical who saw which result.
 
     The record of changes remains after the stack is gone. Clinical acts are read from the API of the running stack.
     With --verify, exit code 1 if an entry of either was changed or removed; the message names it.
@@ -40,6 +40,8 @@ def audit(
     chain = audit_.chain(stack)
     if verify:
         return _verdict(invocation, chain.verify())
+    if act and act not in clinical_trail.ACTS:
+        raise PneumoError(f"{act!r} is no act", f"the acts are: {', '.join(clinical_trail.ACTS)}", Exit.USAGE)
     if clinical:
         return _clinical(invocation, {"actor": actor, "act": act, "subject": subject}, _start(since), last)
     if actor or act or subject or since:
@@ -49,7 +51,7 @@ def audit(
     if not acts:
         console.text(f"no change is recorded for stack {stack.name}")
         return 0
-    rows = [(act["at"][:19] + "Z", act["who"], _words(act), act["plan"][:12], _result(act)) for act in acts]
+    rows = [(to_second(act["at"]), act["who"], _words(act), act["plan"][:12], _result(act)) for act in acts]
     styles = ["" if act["code"] == 0 else "yellow" for act in acts]
     console.table(("time", "user", "command", "plan", "result"), rows, styles)
     return 0
@@ -146,7 +148,7 @@ def _row(entry: Act) -> tuple[str, ...]:
         return n, "", "", "damaged: not as it was recorded", "", ""
     who = content["actor"] if content["kind"] == "user" else f"{content['kind']} {content['actor']}"
     act = content["act"] if content["outcome"] == "done" else f"{content['act']} ({content['outcome']})"
-    time = str(content["time"])[:19] + "Z"
+    time = to_second(str(content["time"]))
     return n, time, str(who), act, str(content["subject"] or ""), str(content["detail"])
 
 

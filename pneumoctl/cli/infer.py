@@ -76,7 +76,7 @@ def _report(document: dict[str, Any]) -> None:
         )
         console.text(f"model {model['name']} {model['version']}, threshold {figures['threshold']:.3f}")
     console.text(counts)
-    console.text(f"{document['posted']} posted, the others were there already")
+    console.text(f"{document['posted']} posted; what the stack had already is not posted again")
 
 
 def _row(title: str, interval: dict[str, Any] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import pdf_reports, stored_results
-from pneumoctl.scoring.api_client import ApiClient
+from pneumoctl.scoring.api_client import ApiClient, Refused
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
@@ -57,7 +57,13 @@ def report(
     with target(*invocation).api() as endpoint, audit.recorded(stack, "results report", {}) as act:
         act.begin()
         console.busy("reading the results from the API")
-        counts = save(ApiClient(endpoint.url, endpoint.token, socket=endpoint.socket), place, chosen)
+        try:
+            counts = save(ApiClient.of(endpoint), place, chosen)
+        except Refused as refused:
+            if refused.status == 400:  # the API knows which values a filter has
+                message = f"a filter has a value that is not allowed: {refused.reason}"
+                raise PneumoError(message, "pneumoctl results report --help", Exit.USAGE) from refused
+            raise
         console.idle()
         act.changed = []
         act.code = Exit.PARTLY if counts["damaged"] else Exit.DONE

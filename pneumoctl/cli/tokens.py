@@ -10,6 +10,7 @@ from pneumoctl.cli.users import opened
 from pneumoctl.errors import Exit
 from pneumoctl.stack import audit
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import to_second
 
 app = typer.Typer(name="tokens", help="Make, list and revoke the tokens of client programs.", rich_markup_mode=None)
 
@@ -49,7 +50,7 @@ def ls(invocation: Invocation) -> int:
     with opened(invocation) as accounts:
         tokens, damaged = accounts.tokens()
     console.result({"stack": invocation.stack.name, "tokens": tokens, "damaged": damaged})
-    rows = [(token["id"], token["name"], " ".join(token["scopes"]), token["created"]) for token in tokens]
+    rows = [(token["id"], token["name"], " ".join(token["scopes"]), to_second(token["created"])) for token in tokens]
     console.table(("token", "program", "scopes", "made"), rows)
     if not tokens:
         console.text("there is no token; to make one: pneumoctl tokens add NAME --scope predict")

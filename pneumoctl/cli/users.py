@@ -15,6 +15,7 @@ from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import to_second
 
 app = typer.Typer(name="users", help="Add, list, disable and reset the users of the web page.", rich_markup_mode=None)
 
@@ -70,8 +71,15 @@ def ls(invocation: Invocation) -> int:
 
 
 def _row(user: Mapping[str, Any]) -> tuple[str, ...]:
-    codes = "yes" if user.get("totp") else "no"
-    return user["name"], user["role"], user["state"], codes, user.get("last_login") or "never", user["created"]
+    codes, login = "yes" if user.get("totp") else "no", user.get("last_login")
+    return (
+        user["name"],
+        user["role"],
+        user["state"],
+        codes,
+        to_second(login) if login else "never",
+        to_second(user["created"]),
+    )
 
 
 @app.command()
@@ -83,7 +91,7 @@ def role(
 ) -> int:
     """Give a user another role, at once."""
     require_role(new)
-    return _change(invocation, "role", name, f"{name} is {_a(new)} now", role=new)
+    return _change(invocation, "role", name, f"{name} is {_a(new)} now", {"role": new})
 
 
 @app.command()
@@ -93,23 +101,23 @@ def disable(invocation: Invocation, name: Name) -> int:
 
     What that person did keeps the name. The last active admin cannot be disabled.
     """
-    return _change(invocation, "disable", name, f"{name} cannot log in any more", disabled=True)
+    return _change(invocation, "disable", name, f"{name} cannot log in any more", {"disabled": True})
 
 
 @app.command()
 @on_stack()
 def enable(invocation: Invocation, name: Name) -> int:
     """Let a disabled user in again, with the same password."""
-    return _change(invocation, "enable", name, f"{name} can log in again", disabled=False)
+    return _change(invocation, "enable", name, f"{name} can log in again", {"disabled": False})
 
 
-def _change(invocation: Invocation, verb: str, name: str, said: str, **changes: Any) -> int:
+def _change(invocation: Invocation, verb: str, name: str, said: str, changes: Mapping[str, Any]) -> int:
     user = checked_name(name)
-    options = {"name": user, **changes}
+    options = {"name": user} | ({"role": changes["role"]} if "role" in changes else {})
     with opened(invocation) as accounts, audit.recorded(invocation.stack, f"users {verb}", options) as act:
         act.begin()
         document = accounts.change(user, **changes)
-        act.changed = [f"user {user}: {changes.get('role', verb)}"]
+        act.changed = [f"user {user}: {verb}" + (f" {changes['role']}" if "role" in changes else "")]
     console.result({"stack": invocation.stack.name, "user": document})
     console.text(said)
     return 0

@@ -19,6 +19,19 @@ from pneumoctl.stack import documents
 from pneumoctl.stack.stack import Stack
 
 HEAD = "trail-head.json"
+ACTS = (
+    "login",
+    "logout",
+    "view",
+    "upload",
+    "review",
+    "withdrawal",
+    "export",
+    "import",
+    "erase",
+    "account",
+    "unrecorded",
+)
 _KEY_NAME = b"pneumo:trail"  # part of the MAC
 _DIGITS = 64  # hexadecimal digits of the MAC
 _ENTRIES = 1000  # of one request

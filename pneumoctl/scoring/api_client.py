@@ -23,11 +23,11 @@ OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
 class Refused(PneumoError):
-    """The API refused a request. `status`: of its answer."""
+    """The API refused a request. `status`: of its answer; `reason`: what it says."""
 
     def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"the API refused the request: {_problem(status, body)}", _hint(status))
-        self.status = status
+        self.status, self.reason = status, _problem(status, body)
+        super().__init__(f"the API refused the request: {self.reason}", _hint(status))
 
 
 class Endpoint(NamedTuple):

@@ -10,6 +10,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def to_second(time: str) -> str:
+    """A time in UTC of a document, such as 2026-03-31T08:00:00.123456Z, without fractions of a second."""
+    return time[:19] + "Z"
+
+
 @dataclass(frozen=True)
 class Table:
     """A table; `styles` has one Rich style per row, or is empty."""

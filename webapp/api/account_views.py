@@ -45,7 +45,7 @@ def change(name: str) -> Response:
         raise Problem(400, "bad-user", _CHANGE) from error
     if not sent:
         raise Problem(400, "bad-user", _CHANGE)
-    with recorded("account", _known(name), ", ".join(f"{field}: {value}" for field, value in sorted(sent.items()))):
+    with recorded("account", _known(name), _in_words(sent)):
         changed = services().accounts.users.change(_known(name), sent.get("role"), sent.get("disabled"))
     return jsonify(_document(changed))
 
@@ -63,6 +63,12 @@ def link(name: str) -> tuple[Response, int]:
     """A new link for a user, whose password, one-time codes and sessions end."""
     with recorded("account", _known(name), "new link"):
         return _invited(*services().accounts.users.new_link(_known(name)))
+
+
+def _in_words(sent: documents.UserChange) -> str:
+    """A change for the trail."""
+    words = [] if "disabled" not in sent else ["disabled" if sent["disabled"] else "enabled"]
+    return ", ".join(words + ([f"role: {sent['role']}"] if "role" in sent else []))
 
 
 def _known(name: str) -> str:

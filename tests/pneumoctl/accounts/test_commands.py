@@ -1,6 +1,7 @@
 """`pneumoctl users` and `pneumoctl tokens` with the real API."""
 
 import json
+import re
 
 import pytest
 import urllib3
@@ -33,9 +34,8 @@ def test_a_user_is_added_with_a_link_that_works_once(
     assert document["link"]["url"] == f"http://127.0.0.1:3/set-password?link={document['link']['token']}"
     accounts.begin_session(document["link"]["token"], PASSWORD)
     assert state(accounts, "anna") == ("reviewer", "active")
-    assert document_of(capsys, "users", "add", "anna", code=Exit.FAILED)["error"]["message"].endswith(
-        "There is a user of that name."
-    )
+    error = document_of(capsys, "users", "add", "anna", code=Exit.FAILED)["error"]
+    assert error["message"].endswith("There is a user of that name.") and error["hint"] == "pneumoctl users ls"
 
 
 def test_the_link_is_for_a_person_too(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +56,35 @@ def test_a_user_is_disabled_enabled_promoted_and_reset(
     ):
         assert document_of(capsys, "users", *words)["user"]["name"] == "anna"
         assert state(accounts, "anna") == after, words
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("users", "role", "nobody", "admin"), "pneumoctl users ls"),
+        (("users", "disable", "nobody"), "pneumoctl users ls"),
+        (("users", "reset", "nobody", "-y"), "pneumoctl users ls"),
+        (("tokens", "revoke", "0123456789abcdef"), "pneumoctl tokens ls"),
+    ],
+)
+def test_what_does_not_exist_can_be_looked_up(
+    stack: Stack, words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert document_of(capsys, *words, code=Exit.FAILED)["error"]["hint"] == hint
+
+
+def test_the_record_of_a_new_role_names_the_role(stack: Stack, accounts: Accounts) -> None:
+    accounts.invite("anna", "reader")
+    assert run(["users", "role", "anna", "admin"]) == 0
+    begun, ended = audit.chain(stack).entries()[-2:]
+    assert begun["options"] == {"name": "anna", "role": "admin"} and ended["changed"] == ["user anna: role admin"]
+
+
+def test_times_are_shown_to_the_second(stack: Stack, accounts: Accounts, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["users", "add", "anna"]) == 0 and run(["tokens", "add", "pacs", "--scope", "read"]) == 0
+    assert run(["users", "ls"]) == 0 and run(["tokens", "ls"]) == 0
+    said = capsys.readouterr().out
+    assert len(re.findall(r"\d\d:\d\d:\d\dZ", said)) == 3 and not re.search(r"\d\.\d+Z", said)
 
 
 def test_the_last_admin_stays(stack: Stack, accounts: Accounts, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +155,7 @@ def test_what_was_done_is_in_the_audit_record_without_secrets(stack: Stack, caps
     document_of(capsys, "users", "role", "anna", "admin")
     token = document_of(capsys, "tokens", "add", "pacs", "--scope", "read")
     events = audit.chain(stack).entries()
-    assert ["user anna: admin"] in [event.get("changed") for event in events]
+    assert ["user anna: role admin"] in [event.get("changed") for event in events]
     recorded = json.dumps(events)
     assert "users add" in recorded and "anna" in recorded and "tokens add" in recorded
     assert link["token"] not in recorded and token["token"] not in recorded

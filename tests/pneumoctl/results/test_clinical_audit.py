@@ -5,18 +5,20 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pneumoctl.cli import audit
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import clinical_trail
 from pneumoctl.scoring.api_client import Endpoint
 from tests.pneumoctl.results.conftest import StackWithStore
 from tests.pneumoctl.results.test_clinical_trail import VIEW
 from tests.webapp.servers import RedisServer
 from webapp.api.storage.keys import TRAIL
+from webapp.documents import ActName
 
 REVIEW = replace(VIEW, act="review", actor="bob", subject="1" * 32)
 
@@ -86,7 +88,13 @@ def test_a_whole_trail_is_verified_with_the_record_of_changes(
     assert code == 0 and (document["trail"]["entries"], document["trail"]["n"]) == (3, 3)
 
 
-@pytest.mark.parametrize("words", [("--clinical", "--since", "yesterday"), ("--actor", "alice")])
+def test_the_acts_are_those_of_the_api() -> None:
+    assert get_args(ActName) == clinical_trail.ACTS
+
+
+@pytest.mark.parametrize(
+    "words", [("--clinical", "--since", "yesterday"), ("--clinical", "--act", "veiw"), ("--actor", "alice")]
+)
 def test_what_cannot_be_meant_is_a_usage_error(made: StackWithStore, words: tuple[str, ...]) -> None:
     assert run(["audit", *words]) == Exit.USAGE
 

@@ -50,7 +50,7 @@ def test_logins_and_changes_of_accounts_are_recorded(with_users):
         "stack account done token:pacs revoked",
         "stack account done token: unknown revoked",
         "stack account refused token: unknown revoked",
-        "stack account done alice disabled: True",
+        "stack account done alice disabled",
         "stack account done bob role: reader",
         "stack account refused bob role: reader",
     ]

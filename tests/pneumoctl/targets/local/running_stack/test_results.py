@@ -73,14 +73,19 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     assert none["results"] == 0 and (tmp_path / "none.csv").read_text().count("\n") == 1
     pages = operator.json("results", "report", str(tmp_path / "all.pdf"), "--search", "patient")
     assert pages["results"] > 0 == pages["damaged"] and (tmp_path / "all.pdf").read_bytes().startswith(b"%PDF")
-    wrong = operator.json("results", "report", str(tmp_path / "x.csv"), "--review", "healed", code=Exit.FAILED)
-    assert "review must be one of" in wrong["error"]["message"] and not (tmp_path / "x.csv").exists()
+    wrong = operator.json("results", "report", str(tmp_path / "x.csv"), "--review", "healed", code=Exit.USAGE)
+    assert (
+        "review must be one of" in wrong["error"]["message"]
+        and "--help" in wrong["error"]["hint"]
+        and not (tmp_path / "x.csv").exists()
+    )
     assert "exists already" in operator.json("results", "report", str(report), code=Exit.USAGE)["error"]["message"]
     assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
     assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]
     acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
     assert [(act["command"].split()[1], act["code"]) for act in acts] == [
-        ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0), *[("report", 0)] * 3, ("report", 1)
+        ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0), *[("report", 0)] * 3,
+        ("report", Exit.USAGE),
     ]  # fmt: skip
     assert not any(word in json.dumps(acts) for word in ("patient", posted["id"], str(tmp_path)))
 
