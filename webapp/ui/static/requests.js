@@ -11,7 +11,7 @@ export async function fetched(address, seconds) {
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => null);
-    throw new Error(told(problem) || t("The server answered with status {status}.", { status: response.status }));
+    throw new Error(told(problem, ". ") || t("The server answered with status {status}.", { status: response.status }));
   }
   return response;
 }

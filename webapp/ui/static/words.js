@@ -29,9 +29,9 @@ export function shown(words) {
 export const isWords = (words) => typeof words === "string" || typeof words?.text === "string";
 
 // What the server tells in its JSON, in the language of the page.
-export function told(problem) {
+export function told(problem, between = ": ") {
   if (problem?.shown) { return problem.shown; }
-  return problem?.title ? `${problem.title}: ${problem.detail}` : (problem?.detail ?? "");
+  return problem?.title ? `${problem.title}${between}${problem.detail}` : (problem?.detail ?? "");
 }
 
 // A number in text, such as 0.500 or > 0.999, as the language writes it.
