@@ -8,10 +8,12 @@ from typing import get_args
 import pytest
 
 from model.serving.prediction import CautionCode, RefusalCode
+from tests.webapp.api.accounts_api import PASSWORD
 from tests.webapp.ui import words
 from tests.webapp.ui.pages import assert_no_finding, send, visible
+from tests.webapp.ui.test_erase_study import form, study  # noqa: F401 - a fixture
 from tests.webapp.ui.test_received import give_up, receive
-from tests.webapp.ui.users import log_in
+from tests.webapp.ui.users import hidden, log_in
 from webapp.roles import OF_ROLE
 from webapp.ui.languages.findings import figures, finding, probability, timestamp
 from webapp.ui.languages.said import coded, say, shown
@@ -211,13 +213,45 @@ def test_pages_of_accounts_are_spanish(users, result):
     browser.environ_base["HTTP_ACCEPT_LANGUAGE"] = "es"
     for address in ("/account", "/", "/predictions", result, f"{result}/erase", "/set-password?link=x", "/login"):
         spanish(browser, address)
-    for form, sent in (("password", {"new": "a", "repeated": "b"}), ("codes", {"password": "wrong"})):
-        text = visible(browser.post(f"/account/{form}", data=sent))
+    for action, sent in (("password", {"new": "a", "repeated": "b"}), ("codes", {"password": "wrong"})):
+        text = visible(browser.post(f"/account/{action}", data=sent))
         assert words.english_in(text) == [] and "Error: " in text
     stranger = users.browser()
     stranger.environ_base["HTTP_ACCEPT_LANGUAGE"] = "es"
     kept = visible(stranger.post(f"{result}/feedback", data={"label": "unsure", "comment": "x"}))
     assert words.english_in(kept) == [] and "Lo que envió no se guardó." in kept
+    fields = {"action": f"{result}/feedback", "kept.label": "unsure", "kept.comment": "x"}
+    again = visible(log_in(stranger, "anna", **fields))
+    assert words.english_in(again) == [] and "<dt>respuesta</dt><dd>dudoso</dd>" in again
+    codes = browser.post("/account/codes", data={"password": PASSWORD})
+    assert words.english_in(visible(codes)) == []
+    wrong = visible(browser.post("/account/codes/confirmation", data={**hidden(codes), "code": "000000"}))
+    assert words.english_in(wrong) == [] and "El código es incorrecto." in wrong
+
+
+def test_pages_of_a_study_and_of_damaged_records_are_spanish(page, study, redis_server, clear_picture):  # noqa: F811
+    ids = form(page, study)
+    assert "¿Borrar todas las radiografías de este estudio?" in spanish(page, f"/studies/{study}/erase")
+    assert "2 radiografías" in spanish(page, f"/predictions/{ids[0]}")
+    spanish(page, f"/predictions?study={study}")
+    spanish(page, f"/studies/{study}/erased")
+    send(page, (clear_picture, "another.png"))
+    again = re.search(r'data-id="(\w{32})"', visible(page.get("/predictions?q=another")))[1]
+    assert "El mismo archivo también está guardado como" in spanish(page, f"/predictions/{again}")
+    assert page.post(f"/predictions/{again}/feedback", data={"label": "unsure"}).status_code == 303
+    redis_server.client().append(f"pneumo:1:record:{ids[0]}", b"x")
+    assert "Error: 1 registro dañado sin resultado" in spanish(page, "/predictions")
+    assert "1 registro dañado puede pertenecer" in spanish(page, f"/studies/{study}/erase")
+    assert_no_finding(spanish(page, f"/predictions/{ids[0]}", 502))
+    assert "Error: no se puede mostrar el resultado." in spanish(page, f"/predictions/{ids[0]}/erase")
+
+
+def test_a_list_that_is_not_read_yet_is_no_empty_one_in_spanish_either(page_of_fake_api, fake_api):
+    fake_api.status, fake_api.headers = 503, {"Retry-After": "5"}
+    fake_api.body = b'{"detail": "The list is being read: 5 of 9 results so far.", "code": "list-not-read"}'
+    text = visible(page_of_fake_api.get("/predictions", headers=SPANISH))
+    assert words.english_in(text) == []
+    assert "en 5 segundos" in text and "eso no significa que no haya ninguno" in text
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 503, 507])
