@@ -26,7 +26,10 @@ export function shown(words) {
   return words.kind ? tc(words.kind, words.code, words.text) : t(words.text, words.values);
 }
 
-export const isWords = (words) => typeof words === "string" || typeof words?.text === "string";
+export function isWords(words) {
+  if (typeof words === "string") { return true; }
+  return typeof words?.text === "string" && (words.values === undefined || Object(words.values) === words.values);
+}
 
 // What the server tells in its JSON, in the language of the page.
 export function told(problem, between = ": ") {
