@@ -2,9 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from model.serving.prediction import Finding, Interval, OperatingPoint, Rates
+
+
+class Measured(NamedTuple):
+    """A figure of an operating point: its name, its value rounded down to two digits, the part of the data."""
+
+    name: Literal["sensitivity", "specificity"]
+    value: float
+    part: str
 
 
 def finding(document: Finding) -> str:
@@ -18,18 +26,29 @@ def finding(document: Finding) -> str:
     side = "below" if below else "at or above"
     if point is None:
         return f"{side} the threshold"
-    name: Literal["sensitivity", "specificity"] = "sensitivity" if below else "specificity"
-    measured = [(rate["value"], part) for part, rates in _parts(point) if (rate := rates[name]) is not None]
+    measured = weakest(document)
     figure = ""
-    if measured:
-        value, part = min(measured, key=lambda each: each[0])
-        figure = f": {name} {_rounded_down(value)} on {part}"
+    if measured is not None:
+        figure = f": {measured.name} {f'{measured.value:.2f}'.removeprefix('0')} on {measured.part}"
     return f"{side} the {point['name']} operating point{figure}"
+
+
+def weakest(document: Finding) -> Measured | None:
+    """The lowest figure of the finding's side at its operating point; None if none was measured."""
+    below, point = document["finding"] == "no pneumonia", document["operating_point"]
+    name: Literal["sensitivity", "specificity"] = "sensitivity" if below else "specificity"
+    if point is None:
+        return None
+    measured = [(rate["value"], part) for part, rates in parts(point) if (rate := rates[name]) is not None]
+    if not measured:
+        return None
+    value, part = min(measured, key=lambda each: each[0])
+    return Measured(name, _rounded_down(value), part)
 
 
 def figures(point: OperatingPoint) -> Iterator[str]:
     """What was measured at an operating point, with 95 % intervals: a sentence for each part of the data."""
-    for part, rates in _parts(point):
+    for part, rates in parts(point):
         sensitivity, specificity = _interval(rates["sensitivity"]), _interval(rates["specificity"])
         yield f"On {part}: sensitivity {sensitivity}, specificity {specificity}."
 
@@ -43,7 +62,7 @@ def probability(value: float, other: float) -> str:
     return "< 0.001" if 0 < value < 0.0005 else f"{value:.3f}"
 
 
-def _parts(point: OperatingPoint) -> Iterator[tuple[str, Rates]]:
+def parts(point: OperatingPoint) -> Iterator[tuple[str, Rates]]:
     """The parts of the data that were measured at an operating point."""
     for part, rates in (("validation", point["validation"]), ("test", point["test"])):
         if rates is not None:
@@ -56,6 +75,6 @@ def _interval(rate: Interval | None) -> str:
     return f"{rate['value']:.3f} ({rate['low']:.3f} to {rate['high']:.3f}, n = {rate['n']})"
 
 
-def _rounded_down(share: float) -> str:
+def _rounded_down(share: float) -> float:
     """Two digits that never promise more than was measured."""
-    return f"{math.floor(100 * share + 1e-9) / 100:.2f}".removeprefix("0")
+    return math.floor(100 * share + 1e-9) / 100

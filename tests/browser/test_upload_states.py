@@ -60,8 +60,8 @@ def test_the_end_of_all_waits_does_not_call_a_file_unassessed_that_may_be(stack:
         return entries.map((entry) => [entry.state, entry.reason]);"""
     assert run(stack, watched, script) == [
         ["error", "Busy."],
-        ["error", "It may have been assessed. Busy."],
-        ["error", "Not assessed. Busy."],
+        ["error", {"text": "It may have been assessed. {reason}", "values": {"reason": "Busy."}}],
+        ["error", {"text": "Not assessed. {reason}", "values": {"reason": "Busy."}}],
     ]
 
 

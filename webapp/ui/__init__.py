@@ -1,12 +1,10 @@
 """The web page: upload pictures, show and list results. It talks to the API only."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from model.serving import words
 from webapp import access_log, requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
@@ -18,6 +16,7 @@ from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
 from webapp.ui.film_views import films
 from webapp.ui.find import finding
+from webapp.ui.languages import choice
 from webapp.ui.live import live
 from webapp.ui.login_views import login
 from webapp.ui.metrics import Metrics
@@ -62,6 +61,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     access_log.protect_server_log()
     errors.register(app)
     themes.install(app)
+    choice.install(app)
     app.register_blueprint(pages)
     app.register_blueprint(received)
     app.register_blueprint(reviews)
@@ -80,15 +80,6 @@ def _configure_templates(app: Flask, settings: UiSettings) -> None:
     # An undefined name in a template is an error, never an empty gap in a finding.
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters["timestamp"] = _timestamp
-    app.jinja_env.filters["probability"] = words.probability
-    app.jinja_env.filters["words"] = words.finding
     app.jinja_env.filters["stored_size"] = stored_size
-    app.jinja_env.filters["figures"] = words.figures
     app.jinja_env.tests["identifier"] = requests.is_identifier
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
-
-
-def _timestamp(created: str) -> str:
-    """An ISO 8601 time as text for people."""
-    return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

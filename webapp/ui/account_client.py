@@ -9,6 +9,7 @@ from flask import g
 from model.schema import Invalid, checked
 from webapp.account_documents import CurrentSession, NewSession, TotpSecret
 from webapp.requests import CLIENT_ADDRESS_HEADER
+from webapp.ui.languages.said import say
 from webapp.ui.transport import ApiError, Transport
 
 
@@ -68,4 +69,6 @@ class AccountClient:
         try:
             return checked(json.loads(answer.data), wanted)
         except (ValueError, RecursionError, Invalid) as error:
-            raise ApiError(502, "The assessment service gave an invalid answer", "You are not logged in.") from error
+            raise ApiError(
+                502, say("The assessment service gave an invalid answer"), say("You are not logged in.")
+            ) from error

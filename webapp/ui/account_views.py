@@ -3,13 +3,15 @@
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
 from webapp.ui import session
+from webapp.ui.languages.said import say
 from webapp.ui.transport import ApiError
 
 account = Blueprint("account", __name__, url_prefix="/account")
+_WRONG = say("The password is wrong.")
 _DONE = {
-    "password": "Your password is changed. All other sessions have ended.",
-    "codes-on": "One-time codes are on: the next login asks for one.",
-    "codes-off": "One-time codes are off.",
+    "password": say("Your password is changed. All other sessions have ended."),
+    "codes-on": say("One-time codes are on: the next login asks for one."),
+    "codes-off": say("One-time codes are off."),
 }
 
 
@@ -24,11 +26,11 @@ def change_password() -> Response:
     """Change the password."""
     new = request.form.get("new", "")
     if new != request.form.get("repeated", ""):
-        return _page(ApiError(400, "The password is not changed", "You typed two different new passwords."))
+        return _page(ApiError(400, say("The password is not changed"), say("You typed two different new passwords.")))
     try:
         began = session.accounts().change_password(request.form.get("password", ""), new, session.client_address())
     except ApiError as error:
-        return _page(_told(error, "The password is not changed"))
+        return _page(_told(error, say("The password is not changed")))
     return session.keep(_done("password"), began)
 
 
@@ -38,7 +40,7 @@ def begin_codes() -> Response:
     try:
         secret = session.accounts().begin_totp(request.form.get("password", ""), session.client_address())
     except ApiError as error:
-        return _page(_told(error, "One-time codes are not on"))
+        return _page(_told(error, say("One-time codes are not on")))
     return make_response(render_template("codes.html", secret=secret["secret"], uri=secret["uri"], error=None))
 
 
@@ -48,7 +50,7 @@ def confirm_codes() -> Response:
     try:
         session.accounts().confirm_totp(request.form.get("code", ""), session.client_address())
     except ApiError as error:
-        told = _told(error, "One-time codes are not on", "The code is wrong.")
+        told = _told(error, say("One-time codes are not on"), say("The code is wrong."))
         secret, uri = request.form.get("secret", ""), request.form.get("uri", "")
         return make_response(render_template("codes.html", secret=secret, uri=uri, error=told), told.status)
     return _done("codes-on")
@@ -60,7 +62,7 @@ def end_codes() -> Response:
     try:
         session.accounts().end_totp(request.form.get("password", ""), session.client_address())
     except ApiError as error:
-        return _page(_told(error, "One-time codes are still on"))
+        return _page(_told(error, say("One-time codes are still on")))
     return _done("codes-off")
 
 
@@ -71,7 +73,7 @@ def end_sessions() -> Response:
     return session.forget(redirect(url_for("login.show"), 303))
 
 
-def _told(error: ApiError, title: str, wrong: str = "The password is wrong.") -> ApiError:
+def _told(error: ApiError, title: str, wrong: str = _WRONG) -> ApiError:
     """An error of one of these forms; those of the session or of the API are raised."""
     if error.code not in ("login-failed", "weak-password", "too-many-attempts", "totp-on"):
         raise error

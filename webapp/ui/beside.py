@@ -8,10 +8,11 @@ from flask import g
 from model.serving.prediction import Prediction
 from webapp.documents import Availability, Feedback, Pictures, Source
 from webapp.ui.client import ApiClient
+from webapp.ui.languages.said import say
 from webapp.ui.responses import ResultPage
 from webapp.ui.transport import ApiError
 
-_OLDER_API = "The API does not tell; it may be of another version."
+_OLDER_API = say("The API does not tell; it may be of another version.")
 MOST_FILMS = 20  # of a study, beside a result
 _NOT_READ = "not-read"  # the code of what could not be read
 
@@ -63,7 +64,7 @@ def _pictures_of(api: ApiClient, identifier: str) -> Pictures:
     try:
         return api.pictures(identifier, g.request_id)
     except ApiError as error:
-        return _neither(_not_found(api, identifier) if error.status == 404 else f"{error.title}. {error.detail}")
+        return _neither(_not_found(api, identifier) if error.status == 404 else _fault(error))
 
 
 def _not_found(api: ApiClient, identifier: str) -> str:
@@ -71,7 +72,7 @@ def _not_found(api: ApiClient, identifier: str) -> str:
     try:
         api.show(identifier, g.request_id)
     except ApiError as error:
-        return f"{error.title}. {error.detail}"
+        return _fault(error)
     return _OLDER_API
 
 
@@ -81,7 +82,7 @@ def reviews(api: ApiClient, identifier: str) -> Reviews:
         answer = api.feedback(identifier, g.request_id)
         return Reviews(answer["feedback"], answer["damaged"])
     except ApiError as error:
-        return Reviews(fault=f"{error.title}. {error.detail}")
+        return Reviews(fault=_fault(error))
 
 
 def origins(api: ApiClient, documents: Sequence[Prediction], with_study: bool = False) -> list[Origin]:
@@ -93,13 +94,13 @@ def _origin_of(api: ApiClient, identifier: str, with_study: bool) -> Origin:
     try:
         source = api.source(identifier, g.request_id)
     except ApiError as error:  # an API of an earlier version has no such route
-        return Origin() if error.status == 404 else Origin(fault=f"{error.title}. {error.detail}")
+        return Origin() if error.status == 404 else Origin(fault=_fault(error))
     if not with_study or source["study"] is None:
         return Origin(source)
     try:
         return Origin(source, api.page({"study": source["study"]}, None, MOST_FILMS, g.request_id))
     except ApiError as error:
-        return Origin(source, study_fault=f"{error.title}. {error.detail}")
+        return Origin(source, study_fault=_fault(error))
 
 
 def place(api: ApiClient, identifier: str, chosen: Mapping[str, str]) -> dict[str, object]:
@@ -108,6 +109,10 @@ def place(api: ApiClient, identifier: str, chosen: Mapping[str, str]) -> dict[st
         return {"place": api.place(identifier, chosen, g.request_id), "no_place": None}
     except ApiError as error:
         return {"place": None, "no_place": error}
+
+
+def _fault(error: ApiError) -> str:
+    return say("{title}. {detail}", title=error.title, detail=error.detail)
 
 
 def _neither(reason: str) -> Pictures:

@@ -11,12 +11,13 @@ from model.serving.prediction import Prediction
 from webapp.documents import FeedbackList, Pictures, Place, ReceivedFilms, Source
 from webapp.requests import EXPORT_HEADER, POSITION_HEADER, PROBE_HEADER
 from webapp.ui import png, responses
+from webapp.ui.languages.said import say
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
 from webapp.ui.transport import Answer, ApiError, Transport
 
 Document = TypeVar("Document")
-_LATER = "This page must be updated: the assessment service is of a later version"
+_LATER = say("This page must be updated: the assessment service is of a later version")
 _FILM_MAGIC = b"PN16"
 
 
@@ -79,14 +80,14 @@ class ApiClient:
         )
         content = answer.data
         if not png.is_whole(content):
-            raise _invalid_response("The picture is cut off or damaged.")
+            raise _invalid_response(say("The picture is cut off or damaged."))
         return content
 
     def film(self, identifier: str, request_id: str) -> bytes:
         """The 16-bit film of a prediction, "view.bin", which the browser reads and checks."""
         content = self._transport.request("GET", f"/v1/predictions/{identifier}/view.bin", request_id).data
         if not content.startswith(_FILM_MAGIC):
-            raise _invalid_response("It is no film.")
+            raise _invalid_response(say("It is no film."))
         return content
 
     def pictures(self, identifier: str, request_id: str) -> Pictures:
@@ -153,10 +154,12 @@ def _read(answer: Answer, parse: Callable[[object], Document]) -> Document:
     try:
         return parse(json.loads(answer.data))
     except responses.LaterVersion as error:
-        raise ApiError(502, _LATER, "Nothing of it is shown. To update the page, run: pneumoctl up") from error
+        raise ApiError(502, _LATER, say("Nothing of it is shown. To update the page, run: pneumoctl up")) from error
     except (ValueError, RecursionError) as error:  # Invalid is a ValueError
-        raise _invalid_response("It may be of another version. To update both, run: pneumoctl up") from error
+        raise _invalid_response(say("It may be of another version. To update both, run: pneumoctl up")) from error
 
 
-def _invalid_response(hint: str = "") -> ApiError:
-    return ApiError(502, "The assessment service gave an invalid answer", f"The answer is not shown. {hint}".strip())
+def _invalid_response(hint: str) -> ApiError:
+    return ApiError(
+        502, say("The assessment service gave an invalid answer"), say("The answer is not shown. {hint}", hint=hint)
+    )

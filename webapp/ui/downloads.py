@@ -12,6 +12,7 @@ from webapp.concurrency import Busy
 from webapp.documents import Entry
 from webapp.ui import beside, session
 from webapp.ui.client import ApiClient
+from webapp.ui.languages.said import say
 from webapp.ui.list_query import ListQuery
 from webapp.ui.responses import ResultPage
 from webapp.ui.transport import ApiError
@@ -38,8 +39,8 @@ def results() -> Response:
         first = backend().api.page(query.fields, None, _ROWS, g.request_id, export=True)
         _require_few(first.total)
     except Busy as error:
-        detail = "Wait until they have ended, then try again."
-        raise ApiError(503, "Too many downloads at once", detail, str(error.retry_after)) from error
+        detail = say("Wait until they have ended, then try again.")
+        raise ApiError(503, say("Too many downloads at once"), detail, str(error.retry_after)) from error
     except BaseException:
         held.close()
         raise
@@ -81,11 +82,13 @@ def _origin(api: ApiClient, identifier: str) -> list[object]:
 
 def _require_few(total: int) -> None:
     if total > MOST:
-        detail = (
-            f"The list has {total:,} results; a file has at most {MOST:,}. Narrow the list by its filters, or have all "
-            "results written on the command line: pneumoctl results report FILE.csv"
+        detail = say(
+            "The list has {total} results; a file has at most {most}. Narrow the list by its filters, or have all "
+            "results written on the command line: pneumoctl results report FILE.csv",
+            total=total,
+            most=MOST,
         )
-        raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The list is too long for a file", detail)
+        raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, say("The list is too long for a file"), detail)
 
 
 def _file(lines: Iterator[str], name: str) -> Response:
@@ -109,7 +112,7 @@ def _lines(
             if page.next is None:
                 return
             if time.monotonic() > deadline:
-                raise ApiError(504, "The download took too long", "The other results are missing.")
+                raise ApiError(504, say("The download took too long"), say("The other results are missing."))
             with session.holding(credentials):
                 page = api.page(query.fields, page.next, _ROWS, request_id, export=True)
     except ApiError as error:

@@ -9,12 +9,14 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityEr
 from webapp.concurrency import Busy
 from webapp.requests import instance, log_unexpected, with_allow
 from webapp.ui import list_query, login_page
+from webapp.ui.languages import choice
+from webapp.ui.languages.said import coded, say
 from webapp.ui.list_query import ListQuery
 from webapp.ui.transport import ApiError
 
 log = logging.getLogger(__name__)
 _PARAMETERS = {"id", "cursor", "heatmap", "saved", *list_query.NAMES}
-_BAD_CURSOR = "Its address is of another list, or was cut off. Begin with the first page."
+_BAD_CURSOR = say("Its address is of another list, or was cut off. Begin with the first page.")
 _TRANSIENT = {429, 500, 502, 503, 504}
 _MAX_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows a response only after its upload was read to the end
 
@@ -50,20 +52,26 @@ def as_api_error(error: Exception) -> ApiError:
         case ApiError():
             return error
         case Busy():
-            return ApiError(503, "Too many uploads at once", "Wait a moment, then try again.", str(error.retry_after))
+            return ApiError(
+                503, say("Too many uploads at once"), say("Wait a moment, then try again."), str(error.retry_after)
+            )
         case RequestEntityTooLarge():
-            return ApiError(413, "The upload is too large", "The files are larger in total than the page accepts.")
+            return ApiError(
+                413, say("The upload is too large"), say("The files are larger in total than the page accepts.")
+            )
         case HTTPException():
-            return ApiError(error.code or 500, error.name, error.description or "")
+            status = str(error.code or 500)
+            detail = coded("status-detail", status, error.description or "")
+            return ApiError(error.code or 500, coded("status", status, error.name), detail)
     log_unexpected(log, error)
-    return ApiError(500, "The page failed", "An internal error occurred.")
+    return ApiError(500, say("The page failed"), say("An internal error occurred."))
 
 
 def error_response(error: ApiError, template: str, /, **context: object) -> Response:
     """A page with the error's status, or the problem document if the client prefers JSON."""
     if wants_json():
         document = {"type": "about:blank", "title": error.title, "status": error.status, "detail": error.detail}
-        response = jsonify(document | {"instance": instance()})
+        response = jsonify(document | choice.for_scripts(error.title, error.detail) | {"instance": instance()})
         response.mimetype = "application/problem+json"
     else:
         response = make_response(render_template(template, **context))
@@ -77,7 +85,7 @@ def error_response(error: ApiError, template: str, /, **context: object) -> Resp
 def list_response(error: ApiError, query: ListQuery) -> Response:
     """Say that a list is not read yet, and have the browser ask again; to programs, the error. Raises the others."""
     if error.code == "bad-cursor":
-        raise ApiError(400, "There is no such page of the list", _BAD_CURSOR, code=error.code) from error
+        raise ApiError(400, say("There is no such page of the list"), _BAD_CURSOR, code=error.code) from error
     if error.code != "list-not-read":
         raise error
     response = error_response(error, "list_not_read.html", error=error, query=query, again=retry_url())
@@ -104,16 +112,16 @@ def _back(error: ApiError) -> tuple[str, str] | None:
     """
     if request.endpoint == "pages.index" and error.status == 400:
         if error.code != "bad-cursor":
-            return "All results", url_for("pages.index")
-        return "The first page", url_for("pages.index", **_list_fields(request.args))
+            return say("All results"), url_for("pages.index")
+        return say("The first page"), url_for("pages.index", **_list_fields(request.args))
     if "identifier" not in (request.view_args or {}):
         return None
     values = {} if error.code is None and error.status == 400 else request.args.to_dict()  # they may be the cause
     fields = _list_fields(values)
     if request.method == "POST":
         address = url_for("pages.show", identifier=request.view_args["identifier"], **fields)
-        return "Go back to the result and try again", address
-    return "Back to the list", url_for("pages.index", **fields)
+        return say("Go back to the result and try again"), address
+    return say("Back to the list"), url_for("pages.index", **fields)
 
 
 def _list_fields(values: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from werkzeug.exceptions import BadRequest
 from model.schema import Invalid, checked
 from webapp.documents import SentFile
 from webapp.requests import json_body
+from webapp.ui.languages.said import say
 from webapp.ui.views import backend
 
 finding = Blueprint("finding", __name__)
@@ -17,5 +18,5 @@ def find() -> Response:
     try:
         sent: SentFile = checked(json_body(), SentFile)
     except Invalid as error:
-        raise BadRequest("The request does not name a file.") from error
+        raise BadRequest(say("The request does not name a file.")) from error
     return jsonify(backend().api.find({"sha256": sent["sha256"], "file": sent["file"]}, g.request_id))

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from werkzeug.exceptions import Forbidden
 
+from webapp.ui.languages.said import say
+
 _CONTENT_POLICY = (
     "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -35,9 +37,9 @@ def _reject_cross_site() -> None:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None and site not in ("same-origin", "none"):
-        raise Forbidden("This request was sent by another site.")
+        raise Forbidden(say("This request was sent by another site."))
     if site is None and origin is not None and urlsplit(origin).netloc != request.host:
-        raise Forbidden("This request was sent by another site.")
+        raise Forbidden(say("This request was sent by another site."))
 
 
 def _set_headers(response: Response) -> Response:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, make_response, render_template, request, url_for
 
+from webapp.ui.languages.said import say
 from webapp.ui.transport import ApiError
 
 _KEPT = "kept."  # before the names of the fields that are kept
@@ -25,11 +26,11 @@ def ended(error: ApiError) -> Response:
         return response
     kept = _kept() if request.method == "POST" else {}
     if kept:
-        detail = "What you sent was not saved. Log in again: it is then shown, and you can send it."
+        detail = say("What you sent was not saved. Log in again: it is then shown, and you can send it.")
     elif request.method == "POST":
-        detail = "Nothing was sent on and nothing was saved. Log in again, then repeat it."
+        detail = say("Nothing was sent on and nothing was saved. Log in again, then repeat it.")
     else:
-        detail = "Log in again, then reload the page."
+        detail = say("Log in again, then reload the page.")
     told = ApiError(error.status, error.title, detail, code=error.code)
     action = request.path if kept else ""
     return form(told, next_page=_next(), kept=kept, action=action)

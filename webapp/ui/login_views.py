@@ -6,6 +6,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from webapp.account_documents import NewSession
 from webapp.ui import login_page, session
+from webapp.ui.languages.said import say
 from webapp.ui.transport import ApiError
 
 login = Blueprint("login", __name__)
@@ -54,7 +55,9 @@ def set_password() -> Response:
     """Set the password, which also logs in."""
     link, password = request.form.get("link", ""), request.form.get("password", "")
     if password != request.form.get("repeated", ""):
-        return _password_form(link, ApiError(400, "The password is not set", "You typed two different passwords."))
+        return _password_form(
+            link, ApiError(400, say("The password is not set"), say("You typed two different passwords."))
+        )
     try:
         began = session.accounts().begin({"link": link, "password": password}, session.client_address())
     except ApiError as error:

@@ -5,6 +5,7 @@ Predictions by an API of an earlier version are read, too: page and API are not 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from model.schema import Invalid, checked
@@ -25,6 +26,7 @@ from webapp.documents import (
     Source,
     StoredReview,
 )
+from webapp.ui.languages.said import coded, say
 
 NOTHING: Mapping[str, str] = {}
 _KNOWN_EARLIER = {"order", "finding"}  # parameters of the list of an earlier version
@@ -184,9 +186,17 @@ def notice(value: object) -> str | None:
         raise Invalid("the readiness has no check of the store")
     if not store["ok"]:
         fault = str(store["fault"])  # one that nobody foresaw may say more of the host than is meant for this page
-        return f"Uploads cannot be stored: {_UNFORESEEN if fault.startswith('unexpected error') else fault}"
-    warnings = [check.get("warning") for check in (store, *others) if check]
-    return "; and ".join(words for words in warnings if words) or None
+        reason = coded("check", "store-fault", _UNFORESEEN if fault.startswith("unexpected error") else fault)
+        return say("Uploads cannot be stored: {reason}", reason=reason)
+    checks_of = zip(("store", "clock", "received"), (store, *others), strict=True)
+    warnings = [
+        coded("check", name, str(check["warning"])) for name, check in checks_of if check and check.get("warning")
+    ]
+    return (
+        reduce(lambda before, words: say("{before}; and {words}", before=before, words=words), warnings)
+        if warnings
+        else None
+    )
 
 
 def _check(value: object) -> Check:
@@ -223,4 +233,4 @@ def _predictions(values: Iterable[object]) -> list[Prediction]:
 
 
 def _failure(name: str, error: Problem) -> Failure:
-    return Failure(name, error["detail"])
+    return Failure(name, coded("problem", error["code"], error["detail"]))

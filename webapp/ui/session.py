@@ -13,13 +13,14 @@ from webapp.environment import Auth
 from webapp.requests import NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
 from webapp.ui.account_client import AccountClient
+from webapp.ui.languages.said import coded, say
 from webapp.ui.transport import ApiError
 
 _ACCOUNTS, _AUTH, _PROXY = "pneumo-accounts", "pneumo-auth", "pneumo-proxy"
 _HELD: ContextVar[Mapping[str, str]] = ContextVar("_HELD", default=MappingProxyType({}))
 _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 # Routes for people who have not logged in, and for monitoring.
-_PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.choose"}
+_PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.choose", "languages.choose"}
 _PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
 _CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
@@ -116,7 +117,9 @@ def _require() -> None:
     if kind.lower() == "bearer":  # a program; the API decides what its token allows
         g.credentials = {"Authorization": f"Bearer {token.strip()}"}
         if request.blueprint in _OF_PEOPLE:
-            raise ApiError(403, "Not allowed", "A program has no account and no session here.", code="forbidden")
+            raise ApiError(
+                403, say("Not allowed"), say("A program has no account and no session here."), code="forbidden"
+            )
         return
     session = request.cookies.get(_cookie()[0], "")
     g.credentials = {SESSION_HEADER: session if _TOKEN.fullmatch(session) else NO_SESSION}
@@ -125,14 +128,19 @@ def _require() -> None:
     if request.endpoint is None or request.endpoint in _PUBLIC:
         return
     if g.credentials[SESSION_HEADER] == NO_SESSION:
-        raise ApiError(401, "Please log in", "Log in first.", code="session-ended")
+        raise ApiError(401, say("Please log in"), say("Log in first."), code="session-ended")
     if request.endpoint in _CHECKED_BY_API:
         return
     g.viewer = accounts().current()
     needed = _NEEDED.get(request.endpoint)
     if needed is not None and not may(needed):
         role = g.viewer["user"]["role"]
-        raise ApiError(403, "Not allowed", f"A {role} may not do this. Ask your administrator.", code="forbidden")
+        raise ApiError(
+            403,
+            say("Not allowed"),
+            say("A {role} may not do this. Ask your administrator.", role=coded("role", role, role)),
+            code="forbidden",
+        )
 
 
 def _cookie() -> tuple[str, bool]:

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from werkzeug.exceptions import BadRequest, NotFound
 
 from webapp.requests import is_identifier
+from webapp.ui.languages.said import say
 from webapp.ui.responses import ResultPage
 from webapp.ui.transport import ApiError
 from webapp.ui.views import backend
@@ -21,7 +22,7 @@ def confirm_erasure(study: str) -> Response:
     """Ask before the films of a study are erased, and list them."""
     films = _films(study)
     if not films.predictions and not films.damaged:
-        raise NotFound("No film of this study is stored.")
+        raise NotFound(say("No film of this study is stored."))
     return make_response(render_template("erase_study.html", study=study, films=films, most=MOST))
 
 
@@ -31,7 +32,7 @@ def erase(study: str) -> Response:
     _require_study(study)
     identifiers = list(dict.fromkeys(request.form.getlist("id")))
     if not 1 <= len(identifiers) <= MOST or not all(map(is_identifier, identifiers)):
-        raise BadRequest("The request does not name the films to erase.")
+        raise BadRequest(say("The request does not name the films to erase."))
     for number, identifier in enumerate(identifiers):
         try:
             backend().api.erase(identifier, g.request_id)
@@ -57,4 +58,4 @@ def _films(study: str) -> ResultPage:
 
 def _require_study(study: str) -> None:
     if not _STUDY.fullmatch(study):
-        raise NotFound("The address names no study.")
+        raise NotFound(say("The address names no study."))

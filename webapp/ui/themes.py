@@ -1,13 +1,14 @@
 """The colours of the page: those of the reader's system, or a theme that a cookie names."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, redirect, request, url_for
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import BadRequest
 
+from webapp.ui import choices
+from webapp.ui.languages.said import say
+
 COOKIE = "theme"
-_YEAR = 365 * 24 * 3600  # seconds
 
 themes = Blueprint("themes", __name__)
 
@@ -23,12 +24,12 @@ class Theme:
     color_scheme: str = "dark"
 
 
-SYSTEM = Theme("system", "As the system", "dark", "screen and (prefers-color-scheme: dark)", "light dark")
+SYSTEM = Theme("system", say("As the system"), "dark", "screen and (prefers-color-scheme: dark)", "light dark")
 THEMES = (
     SYSTEM,
-    Theme("light", "Light", color_scheme="light"),
-    Theme("dark", "Dark", "dark", "screen"),
-    Theme("reading-room", "Reading room", "reading-room", "screen"),
+    Theme("light", say("Light"), color_scheme="light"),
+    Theme("dark", say("Dark"), "dark", "screen"),
+    Theme("reading-room", say("Reading room"), "reading-room", "screen"),
 )
 _BY_NAME = {theme.name: theme for theme in THEMES}
 
@@ -45,17 +46,5 @@ def choose() -> Response:
     """Keep the chosen theme in a cookie and go back to the page. theme.js does the same without a request."""
     chosen = _BY_NAME.get(request.form.get("theme", ""))
     if chosen is None:
-        raise BadRequest("There is no such theme.")
-    response = redirect(_back(), 303)
-    secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
-    # Not HttpOnly: theme.js writes it. Lax, so that a link from elsewhere opens in the chosen theme, too.
-    response.set_cookie(COOKIE, chosen.name, max_age=_YEAR, secure=secure, samesite="Lax")
-    return response
-
-
-def _back() -> str:
-    """The address of the page with the form, if it is one of this site."""
-    page = urlsplit(request.headers.get("Referer", ""))
-    if page.netloc != request.host or not page.path.startswith("/") or page.path.startswith("//"):
-        return url_for("pages.home")
-    return page.path + (f"?{page.query}" if page.query else "")
+        raise BadRequest(say("There is no such theme."))
+    return choices.keep(COOKIE, chosen.name, http_only=False)  # theme.js writes it, too

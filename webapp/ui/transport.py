@@ -20,6 +20,7 @@ from webapp.concurrency import Busy, ConcurrencyLimit
 from webapp.ui import whole_response
 from webapp.ui.api_error import TITLES, open_outcome, status_error
 from webapp.ui.api_error import ApiError as ApiError
+from webapp.ui.languages.said import say
 from webapp.ui.round_robin import RoundRobin
 from webapp.ui.settings import ApiLimits
 
@@ -28,8 +29,8 @@ _MAX_PROBES = 4  # readiness probes that wait for the API at the same time
 _THUMBNAILS = 8  # small pictures for which it asks the API at the same time
 _CHUNK = 64 * 1024  # bytes
 _RETRY_AFTER = "5"  # seconds; a restart of the API takes about as long
-_NO_ANSWER = "The assessment service does not answer"
-_TOO_LONG = "The assessment service took too long"
+_NO_ANSWER = say("The assessment service does not answer")
+_TOO_LONG = say("The assessment service took too long")
 _CALLER_ERRORS = {400, 401, 403, 404, 409, 413}  # the request was wrong, the API works
 _SHARED = ContextVar("_SHARED", default=math.inf)  # when the time of a block of requests is over (monotonic seconds)
 
@@ -120,7 +121,7 @@ class Transport:
         """Send a request that takes one of the `places`, and waits for one in the `queue`, if there is any."""
         deadline = min(time.monotonic() + self._limits.read_seconds, _SHARED.get())
         if time.monotonic() >= deadline:  # the API was not even asked
-            raise ApiError(504, _TOO_LONG, "The API did not respond in time.")
+            raise ApiError(504, _TOO_LONG, say("The API did not respond in time."))
 
         def remaining() -> urllib3.Timeout:
             seconds = deadline - time.monotonic()
@@ -132,7 +133,7 @@ class Transport:
             with places.slot(), queue.slot(deadline - time.monotonic()) if queue else nullcontext():
                 return self._send(method, path, request_id, remaining, may_repeat, **options)
         except Busy as error:
-            detail = "Too many requests wait for its answer. Try again in a moment."
+            detail = say("Too many requests wait for its answer. Try again in a moment.")
             raise ApiError(503, TITLES[503], detail, str(error.retry_after)) from error
 
     def _send(
@@ -162,21 +163,23 @@ class Transport:
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
                 self._mark_failed(url, "unreachable")
                 if not urls:
-                    raise ApiError(502, _NO_ANSWER, "It cannot be reached.", _RETRY_AFTER) from error
+                    raise ApiError(502, _NO_ANSWER, say("It cannot be reached."), _RETRY_AFTER) from error
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
-                detail = f"The API did not respond in time.{open_outcome(method, path)}"
+                detail = say("The API did not respond in time.{outcome}", outcome=open_outcome(method, path))
                 raise ApiError(504, _TOO_LONG, detail) from error
             except ProtocolError as error:
                 self._report_failure("broken")
                 if not may_repeat:
-                    detail = f"The connection closed before a response arrived.{open_outcome(method, path)}"
+                    detail = say(
+                        "The connection closed before a response arrived.{outcome}", outcome=open_outcome(method, path)
+                    )
                     raise ApiError(502, _NO_ANSWER, detail) from error
                 may_repeat = False
                 urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
             except HTTPError as error:
                 self._report_failure("broken")
-                detail = f"The connection failed.{open_outcome(method, path)}"
+                detail = say("The connection failed.{outcome}", outcome=open_outcome(method, path))
                 raise ApiError(502, _NO_ANSWER, detail) from error
 
     def _checked(self, response: urllib3.BaseHTTPResponse, body: bytes, accepted: Sequence[int]) -> Answer:
@@ -185,7 +188,7 @@ class Transport:
         error = status_error(response.status, body, response.headers.get("Retry-After"))
         if error.code == "unauthorized" and "Authorization" in self._credentials():
             raise ApiError(
-                401, "Not logged in", error.detail, code=error.code
+                401, say("Not logged in"), error.detail, code=error.code
             )  # the token of a program, not the page's
         if error.status not in _CALLER_ERRORS:
             self._report_failure("status")

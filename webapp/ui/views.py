@@ -25,6 +25,8 @@ from webapp.ui import beside, errors, list_query
 from webapp.ui.beside import Origin
 from webapp.ui.client import ApiClient
 from webapp.ui.errors import retry_url, wants_json
+from webapp.ui.languages import choice
+from webapp.ui.languages.said import say
 from webapp.ui.list_query import EVERYTHING, ListQuery
 from webapp.ui.metrics import Metrics
 from webapp.ui.responses import Failure, ResultPage, UploadResult
@@ -85,7 +87,7 @@ def create() -> Response:
     with backend().uploads.slot():
         files = [file for file in request.files.getlist("file") if file.filename]
         if not files:
-            raise ApiError(400, "No file was selected", "Select one or more pictures first.")
+            raise ApiError(400, say("No file was selected"), say("Select one or more pictures first."))
         named_streams = [(str(file.filename), file.stream) for file in files]
         result = backend().api.predict(named_streams, g.request_id, probe=PROBE_HEADER in request.headers)
     if result.failures:
@@ -98,7 +100,7 @@ def create() -> Response:
 def _partial_result(result: UploadResult) -> Response:
     """The result if some files failed; shown without a redirect, which would lose the failures."""
     if wants_json():
-        failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
+        failed_files = [{"file": each.name, "error": choice.fault(each.detail)} for each in result.failures]
         return _json({"predictions": result.predictions, "sources": result.sources, "errors": failed_files}, 207)
     with backend().api.together():
         pictures = beside.pictures(backend().api, result.predictions)
@@ -112,7 +114,7 @@ def results() -> Response:
     """The results of one upload, each read from the store."""
     identifiers = list(dict.fromkeys(request.args.getlist("id")))
     if not 1 <= len(identifiers) <= _PAGE_SIZE or not all(map(is_identifier, identifiers)):
-        raise BadRequest("The address does not contain the ids of results.")
+        raise BadRequest(say("The address does not contain the ids of results."))
     found, failures, status = [], [], 200
     for identifier in identifiers:
         try:
@@ -120,7 +122,7 @@ def results() -> Response:
         except ApiError as error:
             if error.status in (429, 503, 504) and not found:  # the others would fail, too
                 raise
-            failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
+            failures.append(Failure(identifier, say("{title}: {detail}", title=error.title, detail=error.detail)))
             status = error.status
     origins = beside.origins(backend().api, found)
     shown = list(zip(found, beside.pictures(backend().api, found), origins, strict=True))
@@ -186,7 +188,7 @@ def confirm_erasure(identifier: str) -> Response:
     except ApiError as error:
         if error.code is None or error.status in (401, 403, 404, 503):
             raise
-        fault = f"{error.title}: {error.detail}"
+        fault = say("{title}: {detail}", title=error.title, detail=error.detail)
     return _page("erase.html", identifier=identifier, name=name, fault=fault, query=query)
 
 
@@ -203,7 +205,7 @@ def erased() -> Response:
     """Say that a result was erased, if it is not stored any more; otherwise show it."""
     query, identifier = ListQuery.read(), request.args.get("id", "")
     if not is_identifier(identifier):
-        raise BadRequest("The address does not contain the id of a result.")
+        raise BadRequest(say("The address does not contain the id of a result."))
     try:
         backend().api.show(identifier, g.request_id)
     except ApiError as error:

@@ -1,5 +1,6 @@
 // What is computed of a film's pixels: window and level, and the colours of a heat map without the film under them.
 // As in model/serving/explain.py: the colours, their size, and the legend's least width.
+import { t } from "./words.js";
 
 const FOR = [230, 60, 30];
 const AGAINST = [40, 110, 230];
@@ -58,13 +59,13 @@ function filmSize(width, height) {
 export function drawHeatMap(heatMap, width, height, layer, legend) {
   const [filmWidth, filmHeight] = filmSize(width, height);
   if (heatMap.width !== Math.max(filmWidth, LEAST_WIDTH) || heatMap.height <= filmHeight) {
-    throw new Error("It does not fit the film.");
+    throw new Error(t("It does not fit the film."));
   }
   [layer.width, layer.height] = [filmWidth, filmHeight];
   const pen = layer.getContext("2d", { willReadFrequently: true });
   pen.drawImage(heatMap, -Math.floor((heatMap.width - filmWidth) / 2), 0);
   const image = pen.getImageData(0, 0, filmWidth, filmHeight);
-  if (!isWhole(image)) { throw new Error("A part of it is missing."); }
+  if (!isWhole(image)) { throw new Error(t("A part of it is missing.")); }
   const data = image.data;
   for (let at = 0; at < data.length; at += 4) {
     const difference = data[at] - data[at + 2];

@@ -1,14 +1,14 @@
 // The 16-bit film of a result, view.bin: its values, and how a window shows them. webapp/api/view_film.py writes it.
 import { bytesOf, fetched } from "./requests.js";
+import { t } from "./words.js";
 
 const MAGIC = "PN16";
 const SECONDS = 30;
-const BROKEN = "It is cut off or damaged.";
 
 // The film at an address: its head, and the `values` (Uint16Array, row by row). Null if the result has none. Throws an
 // Error with words for people: what is not whole is never shown in part.
 export async function fetchFilm(address) {
-  if (typeof DecompressionStream === "undefined") { throw new Error("This browser cannot read it."); }
+  if (typeof DecompressionStream === "undefined") { throw new Error(t("This browser cannot read it.")); }
   const response = await fetched(address, SECONDS);
   if (response.status === 204) { return null; }
   const bytes = new Uint8Array(await bytesOf(response));
@@ -20,12 +20,12 @@ export async function fetchFilm(address) {
     head = JSON.parse(new TextDecoder().decode(bytes.subarray(8, end)));
     planes = await inflated(bytes.subarray(end));
   } catch {
-    throw new Error(BROKEN);
+    throw new Error(t("It is cut off or damaged."));
   }
   const { width, height, slope, intercept, windowCentre, windowWidth, inverted } = head;
   const numbers = [width, height, slope, intercept, windowCentre, windowWidth];
   const whole = Number.isInteger(width) && Number.isInteger(height) && planes.length === 2 * width * height;
-  if (!whole || !numbers.every(Number.isFinite) || !(slope > 0) || typeof inverted !== "boolean") { throw new Error(BROKEN); }
+  if (!whole || !numbers.every(Number.isFinite) || !(slope > 0) || typeof inverted !== "boolean") { throw new Error(t("It is cut off or damaged.")); }
   return { ...head, values: valuesOf(planes, width, height) };
 }
 

@@ -1,6 +1,7 @@
 // The heat map over the film, which the reader turns on.
 import { drawHeatMap } from "./film.js";
 import { bytesOf, clearError, fetched, showError } from "./requests.js";
+import { t } from "./words.js";
 
 const SECONDS = 60; // it is computed when it is first asked for
 
@@ -10,7 +11,7 @@ async function fetchHeatMap(address) {
   try {
     return await createImageBitmap(new Blob([content]));
   } catch {
-    throw new Error("The answer is no picture.");
+    throw new Error(t("The answer is no picture."));
   }
 }
 
@@ -34,7 +35,7 @@ export function prepareHeatMap(viewer, tools, opacity) {
     if (layer || !box.checked || loading) { show(); return; }
     loading = true;
     clearError("heat-map");
-    status.textContent = "Loading the heat map";
+    status.textContent = t("Loading the heat map");
     try {
       const heatMap = await fetchHeatMap(box.dataset.heat);
       const drawn = viewer.addCanvas("");
@@ -49,7 +50,7 @@ export function prepareHeatMap(viewer, tools, opacity) {
       layer = drawn;
     } catch (error) {
       box.checked = false;
-      showError(status, "heat-map", `the heat map cannot be shown over the film. ${error.message}`);
+      showError(status, "heat-map", t("the heat map cannot be shown over the film. {reason}", { reason: error.message }));
     }
     loading = false;
     status.textContent = "";

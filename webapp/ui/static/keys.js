@@ -1,4 +1,5 @@
 // Keys on the list and on the page of a result. Each does what a link, a button or a form of the page does.
+import { t, tc } from "./words.js";
 
 const OFF = "pneumo-keys-off"; // in localStorage while the reader has turned the keys off
 const LABELS = { 1: "pneumonia", 2: "no pneumonia", 3: "unsure" };
@@ -24,7 +25,7 @@ function fail(words) {
   const alert = document.createElement("p");
   alert.className = "said error";
   alert.setAttribute("role", "alert");
-  alert.textContent = `Error: ${words}`;
+  alert.textContent = t("Error: {words}", { words });
   document.querySelector("[data-said]").after(alert);
 }
 
@@ -47,22 +48,22 @@ async function goTo(rel) {
   if (saving && !(await saving)) { unsaved = false; return; } // the error of the review is shown: it must be seen
   if (unsaved) { // also by a reader who pressed the key while it was about to be shown
     unsaved = false;
-    fail("the review was not saved. Save it with 1, 2 or 3, or press the key again to leave it.");
+    fail(t("the review was not saved. Save it with 1, 2 or 3, or press the key again to leave it."));
     return;
   }
   const link = document.querySelector(`.places a[rel=${rel}]`);
   const comment = document.querySelector("#feedback [name=comment]")?.value.trim() ?? "";
   if (link && comment && comment !== abandoned) {
     abandoned = comment;
-    say("The comment is not saved. Save it with 1, 2 or 3, or press the key again to leave it.");
+    say(t("The comment is not saved. Save it with 1, 2 or 3, or press the key again to leave it."));
   } else if (link) {
     leaving = true;
-    say(`Loading the ${rel === "next" ? "next" : "previous"} result`);
+    say(rel === "next" ? t("Loading the next result") : t("Loading the previous result"));
     window.location.assign(link.href);
   } else if (document.querySelector(".places .where strong")) {
-    say(rel === "next" ? "This is the last result in the list." : "This is the first result in the list.");
+    say(rel === "next" ? t("This is the last result in the list.") : t("This is the first result in the list."));
   } else {
-    say("There is no such result in the list, or the place in the list is not known.");
+    say(t("There is no such result in the list, or the place in the list is not known."));
   }
 }
 
@@ -70,7 +71,7 @@ function goToRow(step) {
   const rows = Array.from(document.querySelectorAll(".worklist a.file"));
   const at = rows.indexOf(document.activeElement?.closest("tr")?.querySelector("a.file"));
   const next = at < 0 ? 0 : at + step;
-  if (rows[next]) { rows[next].focus(); } else { say(step > 0 ? "This is the end of the page." : "This is the top of the page."); }
+  if (rows[next]) { rows[next].focus(); } else { say(step > 0 ? t("This is the end of the page.") : t("This is the top of the page.")); }
 }
 
 function move(rel) {
@@ -99,10 +100,10 @@ async function post(form, label) {
     page.querySelectorAll(".mark").forEach((mark) => mark.remove());
     const reason = Array.from(page.querySelectorAll("main .error h2, main .error h2 + p"), (each) => each.textContent.trim())
       .join(". ").replace(/^Error: /, "");
-    if (response.status === 401) { return "the review was not saved: your session has ended. Log in again in another tab, then save it again."; }
-    return `the review was not saved, or it is not known whether it was. ${reason || `The server answered ${response.status}.`}`;
+    if (response.status === 401) { return t("the review was not saved: your session has ended. Log in again in another tab, then save it again."); }
+    return t("the review was not saved, or it is not known whether it was. {reason}", { reason: reason || t("The server answered with status {status}.", { status: response.status }) });
   } catch {
-    return "the server did not respond. The review may have been saved: reload the page to see.";
+    return t("the server did not respond. The review may have been saved: reload the page to see.");
   } finally {
     form.querySelectorAll("button").forEach((button) => { button.disabled = false; });
     if (comment) { comment.readOnly = false; }
@@ -111,10 +112,10 @@ async function post(form, label) {
 
 // Why a key cannot save a review of the film now, or nothing: a film that the reader cannot see is not reviewed by a key.
 function hindrance() {
-  if (leaving) { return "Not saved: another page is being loaded. Press Escape to stay."; }
+  if (leaving) { return t("Not saved: another page is being loaded. Press Escape to stay."); }
   const area = document.querySelector("[data-film]");
-  if (area?.classList.contains("loading")) { return "Not saved: the film is still being loaded."; }
-  if (area?.querySelector(".error")) { return "Not saved: the film is not shown. Use the form to review it all the same."; }
+  if (area?.classList.contains("loading")) { return t("Not saved: the film is still being loaded."); }
+  if (area?.querySelector(".error")) { return t("Not saved: the film is not shown. Use the form to review it all the same."); }
   return "";
 }
 
@@ -123,15 +124,15 @@ async function review(label) {
   if (!form) { return; }
   const hindered = hindrance();
   if (hindered) { say(hindered); return; }
-  if (saving) { say("The last review is still being saved."); return; }
+  if (saving) { say(t("The last review is still being saved.")); return; }
   const comment = form.elements.comment?.value.trim() ?? "";
-  if (saved === label && !comment) { say(`Already saved: ${label}.`); return; }
-  say("Saving the review");
+  if (saved === label && !comment) { say(t("Already saved: {label}.", { label: tc("review", label, label) })); return; }
+  say(t("Saving the review"));
   saving = post(form, label).then((fault) => {
     unsaved = fault !== null;
     if (fault) { fail(fault); } else {
       saved = comment ? null : label;
-      say(`Saved: ${label}.`);
+      say(t("Saved: {label}.", { label: tc("review", label, label) }));
     }
     return fault === null;
   });
@@ -141,12 +142,12 @@ async function review(label) {
 
 function use(tool) {
   const button = document.querySelector(`[data-tool=${tool}]`);
-  if (button?.disabled === false) { button.click(); } else if (document.getElementById("film")) { say("The film cannot be adjusted."); }
+  if (button?.disabled === false) { button.click(); } else if (document.getElementById("film")) { say(t("The film cannot be adjusted.")); }
 }
 
 function heatMap() {
   const box = document.querySelector("[data-heat]");
-  if (box?.disabled === false) { box.click(); } else if (document.getElementById("film")) { say("No heat map can be shown over this film."); }
+  if (box?.disabled === false) { box.click(); } else if (document.getElementById("film")) { say(t("No heat map can be shown over this film.")); }
 }
 
 function search() {

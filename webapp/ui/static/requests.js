@@ -1,4 +1,5 @@
 // Requests for the parts of a film, each within a time limit; what fails is an Error with words for people.
+import { t, told } from "./words.js";
 
 // The response to a GET.
 export async function fetched(address, seconds) {
@@ -10,7 +11,7 @@ export async function fetched(address, seconds) {
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => null);
-    throw new Error(problem?.title ? `${problem.title}. ${problem.detail}` : `The server answered ${response.status}.`);
+    throw new Error(told(problem, ". ") || t("The server answered with status {status}.", { status: response.status }));
   }
   return response;
 }
@@ -25,7 +26,7 @@ export async function bytesOf(response) {
 }
 
 function inWords(error) {
-  return new Error(error.name === "TimeoutError" ? "The server took too long." : "The server did not respond.");
+  return new Error(error.name === "TimeoutError" ? t("The server took too long.") : t("The server did not respond."));
 }
 
 // Show an error after an element, in the place of an earlier one of that kind.
@@ -35,7 +36,7 @@ export function showError(after, kind, words) {
   failed.className = "card error";
   failed.dataset.failed = kind;
   failed.setAttribute("role", "alert");
-  failed.textContent = `Error: ${words}`;
+  failed.textContent = t("Error: {words}", { words });
   after.after(failed);
 }
 

@@ -1,13 +1,15 @@
 // Shows times in the reader's zone, with UTC on hover. The page works without this file: the server writes UTC.
 // Times that are added to the page later are shown so, too.
+import { LANGUAGE } from "./words.js";
 
 const PARTS = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
 const FORM = new Intl.DateTimeFormat("en-GB", { ...PARTS, hourCycle: "h23", timeZoneName: "short" });
 
-// Year, month and day in this order, which nobody misreads, and the zone, as some times of the page are UTC.
+// Year, month and day in this order, which nobody misreads (in Spanish as it is written there), and the zone, as some times of the page are UTC.
 function local(date) {
   const part = Object.fromEntries(FORM.formatToParts(date).map(({ type, value }) => [type, value]));
-  return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
+  const day = LANGUAGE === "es" ? `${part.day}/${part.month}/${part.year}` : `${part.year}-${part.month}-${part.day}`;
+  return `${day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
 }
 
 function show(time) {

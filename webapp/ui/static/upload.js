@@ -6,8 +6,9 @@ import {
   add, addUnreadable, cancel, clear, counts, create, finish, hasEnded, isBusy, mayRetry, next, remove, restored, retry,
   settle, start,
 } from "./upload/queue.js";
-import { find, LOG_IN, post, read, sentName } from "./upload/send.js";
+import { find, needsLogIn, post, read, sentName } from "./upload/send.js";
 import { View } from "./upload/view.js";
+import { t } from "./words.js";
 
 const LOOK_AFTER_MS = [0, 3000, 10000]; // the server may still be at work on a file whose answer was lost
 const TICK_MS = 1000;
@@ -54,7 +55,7 @@ function refresh() {
   const safe = keep(queue);
   document.querySelector("[data-not-kept]").hidden = safe;
   const logIn = document.querySelector("[data-log-in]");
-  if (logIn) { logIn.hidden = !queue.entries.some((entry) => mayRetry(entry) && entry.reason.endsWith(LOG_IN)); }
+  if (logIn) { logIn.hidden = !queue.entries.some((entry) => mayRetry(entry) && needsLogIn(entry.reason)); }
   const waits = queue.entries.some((entry) => ["waiting", "queued"].includes(entry.state));
   window.clearTimeout(tick);
   if (waits && Date.now() < queue.pausedUntil) { tick = window.setTimeout(pump, Math.min(TICK_MS, queue.pausedUntil - Date.now())); }
@@ -66,10 +67,10 @@ function announce() {
   const numbers = counts(queue);
   let message = "";
   if (queue.entries.some(isBusy)) {
-    message = numbers.waiting ? "The server asks to wait; the upload goes on by itself." : `The files are being assessed: ${quarters()} % done.`;
+    message = numbers.waiting ? t("The server asks to wait; the upload goes on by itself.") : t("The files are being assessed: {percent} % done.", { percent: quarters() });
   } else if (hasEnded(queue)) {
     const words = Array.from(document.querySelectorAll("[data-counts] li"), (each) => each.textContent);
-    message = `The upload has ended: ${words.join(", ")}.`;
+    message = t("The upload has ended: {numbers}.", { numbers: words.join(", ") });
   }
   if (message !== announced) {
     announced = message;
@@ -98,7 +99,7 @@ async function answerTo(entry, signal) {
   try {
     content = await read(file);
   } catch {
-    return { error: "The file cannot be read. It may have been moved or changed since it was chosen." };
+    return { error: { text: "The file cannot be read. It may have been moved or changed since it was chosen." } };
   }
   if (signal.aborted) { return {}; }
   Object.assign(entry, { digest: content.digest, posted: true });
@@ -113,13 +114,13 @@ async function answerTo(entry, signal) {
 async function look(entry) {
   const say = (reason, looking) => { Object.assign(entry, { reason, looking }); refresh(); };
   for (const delay of LOOK_AFTER_MS) {
-    say("The page was reloaded before the answer came. Its result is being looked for.", true);
+    say({ text: "The page was reloaded before the answer came. Its result is being looked for." }, true);
     await new Promise((resolve) => window.setTimeout(resolve, delay));
     if (entry.state !== "unknown" || !queue.entries.includes(entry)) { break; }
     const { document: result, failed } = await find(form.dataset.find, entry.digest, sentName(entry.path));
     if (entry.state !== "unknown") { break; }
     if (result) { finish(entry, { document: result }); break; }
-    say(failed ? `Its result could not be looked for. ${failed}` : "No result of it was found.", false);
+    say(failed ? { text: "Its result could not be looked for. {reason}", values: { reason: failed } } : { text: "No result of it was found." }, false);
   }
   entry.looking = false;
   refresh();
@@ -130,7 +131,7 @@ function takeAll(reading, message) {
   hint(message);
   taking = Promise.all([taking, reading.then(take)]).then(
     () => hint(""),
-    () => hint("Error: the files could not be read. None of them is sent that is not in the list."),
+    () => hint(t("Error: the files could not be read. None of them is sent that is not in the list.")),
   );
 }
 
@@ -150,7 +151,7 @@ function hint(message) { form.querySelector("[data-busy]").textContent = message
 function takeInput(input) {
   const found = ofInput(input);
   input.value = "";
-  takeAll(Promise.resolve({ files: found }), "Reading the files");
+  takeAll(Promise.resolve({ files: found }), t("Reading the files"));
 }
 
 const folder = form.querySelector("[data-folder]");
@@ -164,7 +165,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   await taking;
   if (!queue.entries.some((entry) => entry.state === "selected")) {
-    hint("Select one or more pictures first.");
+    hint(t("Select one or more pictures first."));
     return;
   }
   start(queue);
@@ -195,11 +196,11 @@ window.addEventListener("drop", (event) => {
   if (!carriesFiles(event)) { return; }
   event.preventDefault();
   drop.classList.remove("over");
-  takeAll(ofDrop(event.dataTransfer), "Reading the folders");
+  takeAll(ofDrop(event.dataTransfer), t("Reading the folders"));
 });
 window.addEventListener("beforeunload", (event) => { if (queue.entries.some(isBusy)) { event.preventDefault(); } });
 
 refresh();
-if (before.damaged) { hint("The list of the upload before cannot be read. Its results are in the list of all results."); }
+if (before.damaged) { hint(t("The list of the upload before cannot be read. Its results are in the list of all results.")); }
 if (form.elements.file.files.length) { takeInput(form.elements.file); } // chosen before this file was loaded
 queue.entries.filter((entry) => entry.state === "unknown" && entry.digest).forEach(look);

@@ -6,6 +6,7 @@ import { prepareHeatMap } from "./heat_map.js";
 import { Film, Picture, translated } from "./layers.js";
 import { listenToPointers } from "./pointers.js";
 import { showError } from "./requests.js";
+import { decimal, t } from "./words.js";
 
 const MOST_ENLARGED = 2; // times, until the reader zooms: a small picture is not made to look like a large one
 const LEAST_ZOOM = 0.1;
@@ -132,7 +133,7 @@ class Viewer {
     this.stage.style.transform = `translate(-50%, -50%) translate(${this.x}px, ${this.y}px) scale(${this.zoom})`;
     this.area.classList.toggle("moved", !this.fitted);
     const percent = Math.round(100 * this.zoom * window.devicePixelRatio);
-    const words = percent > 100 ? `Enlarged to ${percent} %.` : `Shown at ${percent} %.`;
+    const words = percent > 100 ? t("Enlarged to {percent} %.", { percent }) : t("Shown at {percent} %.", { percent });
     document.querySelector("[data-shown]").textContent = words;
   }
 
@@ -157,13 +158,13 @@ class Viewer {
     this.layer.draw(this.window, this.inverted);
     for (const name of ["width", "level"]) {
       this.tools.querySelector(`[data-slider=${name}]`).value = this.window[name];
-      this.tools.querySelector(`[data-value=${name}]`).textContent = this.window[name];
+      this.tools.querySelector(`[data-value=${name}]`).textContent = decimal(String(this.window[name]));
     }
     this.tools.querySelector("[data-tool=invert]").setAttribute("aria-pressed", String(this.inverted));
     const { width, level } = this.window;
     const { first } = this.layer;
-    const windowed = width === first.width && level === first.level ? [] : [`Window ${width}, level ${level}.`];
-    this.changed.textContent = [...windowed, ...(this.inverted ? ["Inverted."] : [])].join(" ");
+    const windowed = width === first.width && level === first.level ? [] : [t("Window {width}, level {level}.", { width: decimal(String(width)), level: decimal(String(level)) })];
+    this.changed.textContent = [...windowed, ...(this.inverted ? [t("Inverted.")] : [])].join(" ");
   }
 }
 
@@ -188,18 +189,19 @@ function prepareTools(viewer, tools) {
 // The film of 16 bits in the place of the picture, if the result has one. If it fails, the page says so.
 async function loadFilm(viewer, area, tools) {
   const status = tools.querySelector("[data-film-status]");
-  status.textContent = "Loading the film with 16 bits";
+  status.textContent = t("Loading the film with 16 bits");
   try {
     const film = await fetchFilm(area.dataset.view);
     if (film) {
       viewer.useFilm(film);
       const stored = document.querySelector("[data-stored]");
       const size = `${film.width} × ${film.height}`;
-      const sent = size === stored.dataset.sent ? "" : ` of the ${stored.dataset.sent} that were sent`;
-      stored.textContent = `${size} pixels${sent}, 16 bits`;
+      const { sent } = stored.dataset;
+      stored.textContent = size === sent ? t("{size} pixels, {bits} bits", { size, bits: 16 })
+        : t("{size} pixels of the {sent} that were sent, {bits} bits", { size, sent, bits: 16 });
     }
   } catch (error) {
-    showError(status, "film", `the film of 16 bits cannot be shown; the picture of 8 bits is. ${error.message}`);
+    showError(status, "film", t("the film of 16 bits cannot be shown; the picture of 8 bits is. {reason}", { reason: error.message }));
   }
   status.textContent = "";
 }
@@ -223,7 +225,7 @@ async function start() {
   try {
     viewer = new Viewer(area, tools, image);
   } catch { // no canvas: the plain picture stays, unless an error has replaced it
-    if (image.isConnected) { document.querySelector("[data-shown]").textContent = "It cannot be adjusted in this browser."; }
+    if (image.isConnected) { document.querySelector("[data-shown]").textContent = t("It cannot be adjusted in this browser."); }
     return;
   }
   prepareTools(viewer, tools);

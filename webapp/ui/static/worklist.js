@@ -1,6 +1,7 @@
 // Searches the list while the reader types, and keeps it up to date while others add and review results.
 // The page works without this file: the form then has a button, and a reload shows what is new.
 import { load, merge, take, whatChanged } from "./worklist/rows.js";
+import { LANGUAGE, t } from "./words.js";
 
 const TYPING_MS = 250;
 const SEARCH_MS = 30_000; // then the search has failed
@@ -65,11 +66,11 @@ function fail(where, reason) {
   card.className = "card error";
   card.setAttribute("role", "alert");
   const title = document.createElement("h2");
-  title.textContent = "✕ Error: the list could not be searched";
+  title.textContent = `✕ ${t("Error: the list could not be searched")}`;
   const words = document.createElement("p");
-  words.textContent = `${reason} This is an error, not a result: it says nothing about any picture.`;
+  words.textContent = `${reason} ${t("This is an error, not a result: it says nothing about any picture.")}`;
   const again = document.createElement("a");
-  Object.assign(again, { className: "button", href: where, textContent: "Try again" });
+  Object.assign(again, { className: "button", href: where, textContent: t("Try again") });
   card.append(title, words, again);
   box.replaceChildren(card);
   document.querySelector(".count").textContent = "";
@@ -116,11 +117,12 @@ async function poll() {
     if (number === asked) { update(page); }
   } catch (error) {
     if (number !== asked) { return; }
+    const time = heard.toLocaleTimeString(LANGUAGE === "en" ? undefined : LANGUAGE);
     if (error.status === 401) {
-      const words = `Your session has ended. This list may be out of date: it is as it was at ${heard.toLocaleTimeString()}.`;
-      tell(words, "Log in", () => window.location.reload());
+      const words = t("Your session has ended. This list may be out of date: it is as it was at {time}.", { time });
+      tell(words, t("Log in"), () => window.location.reload());
     } else if (++failures > QUIET_FAILURES) {
-      tell(`This list may be out of date: since ${heard.toLocaleTimeString()} the server has not answered. It is asked again.`);
+      tell(t("This list may be out of date: since {time} the server has not answered. It is asked again.", { time }));
     }
   } finally {
     polling = false;
@@ -137,7 +139,7 @@ function update(page) {
   }
   const changed = waiting ? whatChanged(box, waiting) : "";
   if (!changed) { waiting = null; }
-  tell(changed, changed ? "Show" : "");
+  tell(changed, changed ? t("Show") : "");
 }
 
 form.addEventListener("input", (event) => {

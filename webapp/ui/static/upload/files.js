@@ -29,7 +29,7 @@ const sorted = (files) => files.sort((a, b) => (a.path < b.path ? -1 : Number(a.
 async function walk(entry, folder, found) {
   const path = folder + entry.name;
   if (isHidden(entry.name)) {
-    found.leftOut.push({ path: entry.isDirectory ? `${path}/` : path, reason: "hidden" });
+    found.leftOut.push({ path: entry.isDirectory ? `${path}/` : path, reason: { text: "hidden" } });
     return;
   }
   try {
@@ -38,10 +38,10 @@ async function walk(entry, folder, found) {
       return;
     }
     const children = await childrenOf(entry);
-    if (children.length === 0) { found.leftOut.push({ path: `${path}/`, reason: "an empty folder" }); }
+    if (children.length === 0) { found.leftOut.push({ path: `${path}/`, reason: { text: "an empty folder" } }); }
     for (const child of children) { await walk(child, `${path}/`, found); }
   } catch {
-    found.unreadable.push({ path: entry.isDirectory ? `${path}/` : path, reason: "It cannot be read." });
+    found.unreadable.push({ path: entry.isDirectory ? `${path}/` : path, reason: { text: "It cannot be read." } });
   }
 }
 
@@ -67,14 +67,14 @@ export async function selected(files) {
 
 async function whyLeftOut(path, file) {
   const parts = path.split("/");
-  if (parts.some(isHidden)) { return "hidden"; }
-  if (file.name === "DICOMDIR") { return "the index of a DICOM medium"; }
+  if (parts.some(isHidden)) { return { text: "hidden" }; }
+  if (file.name === "DICOMDIR") { return { text: "the index of a DICOM medium" }; }
   if (SUFFIXES.some((suffix) => file.name.toLowerCase().endsWith(suffix))) { return ""; }
   try {
     const head = new Uint8Array(await file.slice(0, 132).arrayBuffer());
     const dicom = new TextDecoder("latin1").decode(head.slice(128)) === "DICM";
     const known = SIGNATURES.some((bytes) => bytes.every((byte, at) => head[at] === byte));
-    return dicom || known ? "" : "no picture by its name or its first bytes";
+    return dicom || known ? "" : { text: "no picture by its name or its first bytes" };
   } catch {
     return ""; // sending it will say that it cannot be read
   }

@@ -7,6 +7,7 @@
 //   result    a finding                 refused    no finding, with a reason  error     failed, with a reason
 //   cancelled by the reader             unsent     the page was reloaded before it was sent
 //   unknown   the page was reloaded before the answer came
+import { isWords } from "../words.js";
 
 export const IN_FLIGHT = 2; // requests at the same time
 export const MAX_WAITS = 5; // times that a file waits because the server asks to
@@ -39,7 +40,7 @@ export function add(queue, chosen) {
     const name = identity(path, file.size, file.lastModified);
     let entry = known.get(name);
     if (entry && !mustBeChosenAgain(entry)) {
-      queue.leftOut.push({ path, reason: "a file of this name, size and time is already in the list" });
+      queue.leftOut.push({ path, reason: { text: "a file of this name, size and time is already in the list" } });
       continue;
     }
     if (!entry) {
@@ -50,7 +51,7 @@ export function add(queue, chosen) {
     entry.held = true;
     become(entry, "selected");
     if (file.size + OVERHEAD > queue.limit) {
-      become(entry, "refused", `larger than ${Math.floor(queue.limit / 1048576)} MB, so it was not sent`);
+      become(entry, "refused", { text: "larger than {n} MB, so it was not sent", values: { n: Math.floor(queue.limit / 1048576) } });
     }
     added.push([entry, file]);
   }
@@ -107,7 +108,9 @@ export function settle(queue, entry, answer, now) {
   become(entry, "error", answer.reason);
   if (tooLong || queue.stalled > MAX_WAITS) { // nothing was accepted meanwhile: the others would wait in vain
     queue.entries.filter((each) => ["queued", "waiting"].includes(each.state)).forEach((each) => {
-      become(each, "error", `${each.posted ? "It may have been assessed." : "Not assessed."} ${answer.reason}`);
+      become(each, "error", {
+        text: each.posted ? "It may have been assessed. {reason}" : "Not assessed. {reason}", values: { reason: answer.reason },
+      });
     });
   }
 }
@@ -119,16 +122,16 @@ export function finish(entry, { document, source, error }) {
   if (error) {
     become(entry, "error", error);
   } else if (!isIdentifier(id)) {
-    become(entry, "error", "The answer of the server is not a result.");
+    become(entry, "error", { text: "The answer of the server is not a result." });
   } else if (typeof refusal?.reason === "string" && finding === null) {
-    become(entry, "refused", refusal.reason);
+    become(entry, "refused", { kind: "refusal", code: refusal.code, text: refusal.reason });
     entry.id = id;
   } else if (refusal === null && isFinding(document) && document.cautions.every((each) => typeof each?.code === "string")) {
     become(entry, "result");
     const cautions = document.cautions.map((each) => each.code);
     Object.assign(entry, { id, finding, probability, threshold, cautions, point: document.operating_point?.name });
   } else {
-    become(entry, "error", "The answer of the server is neither a finding nor a refusal.");
+    become(entry, "error", { text: "The answer of the server is neither a finding nor a refusal." });
   }
   if (entry.id && Array.isArray(source?.same) && source.same.every(isSame)) { entry.same = source.same; }
 }
@@ -145,7 +148,7 @@ const isIdentifier = (text) => typeof text === "string" && /^[0-9a-f]{32}$/.test
 
 // Stop an entry that waits or is sent. `posted`: the server may have assessed it.
 export function cancel(entry) {
-  if (isBusy(entry)) { become(entry, "cancelled", entry.posted ? "It may have been assessed." : "It was not assessed."); }
+  if (isBusy(entry)) { become(entry, "cancelled", entry.posted ? { text: "It may have been assessed." } : { text: "It was not assessed." }); }
 }
 
 export function remove(queue, entry) {
@@ -199,10 +202,10 @@ export function isList(found) {
 }
 
 const isText = (value) => typeof value === "string";
-const isLeftOut = (each) => isText(each?.path) && isText(each.reason);
+const isLeftOut = (each) => isText(each?.path) && isWords(each.reason);
 
 function isEntry(entry) {
-  if (!Number.isSafeInteger(entry?.key) || !isText(entry.path) || !isText(entry.reason)) { return false; }
+  if (!Number.isSafeInteger(entry?.key) || !isText(entry.path) || !isWords(entry.reason)) { return false; }
   if (entry.same !== undefined && !(Array.isArray(entry.same) && entry.same.every(isSame))) { return false; }
   if (entry.state === "result") { return isIdentifier(entry.id) && isFinding(entry) && entry.cautions.every(isText); }
   return [...BUSY, ...NO_RESULT, "selected", "refused"].includes(entry.state) && (entry.id === undefined || isIdentifier(entry.id));
@@ -215,9 +218,9 @@ export function restored(limit, { entries, leftOut }) {
     const posted = entry.posted;
     entry.held = false;
     if (posted && ["sending", "waiting"].includes(entry.state)) {
-      become(entry, "unknown", "The page was reloaded before the answer came.");
+      become(entry, "unknown", { text: "The page was reloaded before the answer came." });
     } else if (isBusy(entry) || entry.state === "selected") {
-      become(entry, "unsent", "The page was reloaded before it was sent.");
+      become(entry, "unsent", { text: "The page was reloaded before it was sent." });
     }
   }
   return queue;

@@ -1,7 +1,12 @@
 // Send one file to the server and read its answer.
 import { secondsToWait } from "./queue.js";
+import { told } from "../words.js";
 
-export const LOG_IN = "Your session has ended. Log in again, then try again.";
+const LOG_IN = { text: "Your session has ended. Log in again, then try again." };
+
+// Whether a file failed because the session had ended: its reason says so, or contains it.
+export const needsLogIn = (reason) => reason?.text === LOG_IN.text || (reason?.values?.reason ? needsLogIn(reason.values.reason) : false);
+
 const WAIT_ON = [429, 502, 503, 504]; // statuses of a server that may answer later
 const OPEN = [502, 504]; // and of one that may have assessed the file all the same
 
@@ -31,7 +36,7 @@ export function post(address, bytes, name, signal, onProgress) {
     request.setRequestHeader("Accept", "application/json");
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
     request.addEventListener("load", () => resolve(answerOf(request, Date.now())));
-    const lost = { wait: secondsToWait(null, 0), reason: "The server did not respond.", open: true };
+    const lost = { wait: secondsToWait(null, 0), reason: { text: "The server did not respond." }, open: true };
     for (const kind of ["error", "abort", "timeout"]) { request.addEventListener(kind, () => resolve(lost)); }
     signal.addEventListener("abort", () => request.abort());
     request.send(body);
@@ -43,7 +48,7 @@ function answerOf(request, now) {
   try { document = JSON.parse(request.responseText); } catch { /* not JSON: an error below */ }
   if (request.status === 201) {
     const predictions = document?.predictions;
-    return predictions?.length === 1 ? { document: predictions[0], source: document.sources?.[0] } : { error: "The answer of the server is not a result." };
+    return predictions?.length === 1 ? { document: predictions[0], source: document.sources?.[0] } : { error: { text: "The answer of the server is not a result." } };
   }
   const reason = reasonOf(document, request.status);
   if (request.status === 401) { return { wait: Infinity, reason: LOG_IN }; } // it would refuse every other file, too
@@ -55,9 +60,7 @@ function answerOf(request, now) {
 }
 
 function reasonOf(document, status) {
-  const failed = document?.errors?.[0]?.error?.detail;
-  if (failed) { return failed; }
-  return document?.title ? `${document.title}: ${document.detail}` : `The server answered with status ${status}.`;
+  return told(document?.errors?.[0]?.error) || told(document) || { text: "The server answered with status {status}.", values: { status } };
 }
 
 // Look for the result of a file whose answer was lost: {document}, {missing: true}, or {failed: reason}.
@@ -70,6 +73,6 @@ export async function find(address, digest, name) {
     if (response.ok) { return { document }; }
     return response.status === 404 ? { missing: true } : { failed: reasonOf(document, response.status) };
   } catch {
-    return { failed: "The server did not respond." };
+    return { failed: { text: "The server did not respond." } };
   }
 }

@@ -1,23 +1,24 @@
 // Show the upload queue: a row for each file, the counts, and what was left out.
 import { counts, hasEnded, hasNoResult, isBusy, kindOf, mayRetry, mustBeChosenAgain, nameOf, ordered } from "./queue.js";
+import { decimal, LANGUAGE, shown, t, tc } from "../words.js";
 
 const BADGES = { // class, mark and words of each kind; a finding below the threshold names its operating point
-  selected: ["plain", "+", "Chosen"],
-  queued: ["plain", "…", "In the queue"],
-  sending: ["plain", "↑", "Sending"],
-  waiting: ["plain", "…", "Waiting"],
-  pneumonia: ["pneumonia", "●", "Signs of pneumonia"],
-  "no pneumonia": ["clear", "○", "Below threshold"],
-  refused: ["refused", "△", "Not assessed"],
-  error: ["broken", "✕", "Error: no result"],
-  cancelled: ["broken", "✕", "Cancelled: no result"],
-  unsent: ["broken", "✕", "Not sent: choose it again"],
-  unknown: ["broken", "?", "Not known: the answer was lost"],
+  selected: ["plain", "+", t("Chosen")],
+  queued: ["plain", "…", t("In the queue")],
+  sending: ["plain", "↑", t("Sending")],
+  waiting: ["plain", "…", t("Waiting")],
+  pneumonia: ["pneumonia", "●", t("Signs of pneumonia")],
+  "no pneumonia": ["clear", "○", t("Below threshold")],
+  refused: ["refused", "△", t("Not assessed")],
+  error: ["broken", "✕", t("Error: no result")],
+  cancelled: ["broken", "✕", t("Cancelled: no result")],
+  unsent: ["broken", "✕", t("Not sent: choose it again")],
+  unknown: ["broken", "?", t("Not known: the answer was lost")],
 };
 const COUNTED = [
-  ["error", "errors"], ["unknown", "not known"], ["unsent", "not sent"], ["cancelled", "cancelled"],
-  ["pneumonia", "with signs of pneumonia"], ["no pneumonia", "below threshold"], ["refused", "not assessed"],
-  ["sending", "being sent"], ["waiting", "waiting"], ["queued", "in the queue"], ["selected", "chosen"],
+  ["error", t("errors")], ["unknown", t("not known")], ["unsent", t("not sent")], ["cancelled", t("cancelled")],
+  ["pneumonia", t("with signs of pneumonia")], ["no pneumonia", t("below threshold")], ["refused", t("not assessed")],
+  ["sending", t("being sent")], ["waiting", t("waiting")], ["queued", t("in the queue")], ["selected", t("chosen")],
 ];
 const LINKED = 20; // results on a page of results
 
@@ -30,9 +31,9 @@ function make(tag, className, ...content) {
 
 // A number as the server words it: never equal to the other one by rounding, never a false 0 or 1.
 export function inWords(value, other) {
-  if (value !== other && Math.abs(value - other) < 0.001) { return value.toFixed(6); }
-  if (value >= 0.9995 && value < 1) { return "> 0.999"; }
-  return value > 0 && value < 0.0005 ? "< 0.001" : value.toFixed(3);
+  if (value !== other && Math.abs(value - other) < 0.001) { return decimal(value.toFixed(6)); }
+  if (value >= 0.9995 && value < 1) { return decimal("> 0.999"); }
+  return value > 0 && value < 0.0005 ? decimal("< 0.001") : decimal(value.toFixed(3));
 }
 
 // The list in the page. `box`: its section; `act(action, entry)` is called for the buttons of the rows.
@@ -107,7 +108,7 @@ export class View {
     const image = make("img", "thumbnail");
     Object.assign(image, { alt: "", width: 40, height: 40, loading: "lazy", decoding: "async", src: address });
     image.addEventListener("error", () => {
-      image.replaceWith(entry.state === "result" ? make("span", "thumbnail failed", "not loaded") : make("span", "thumbnail"));
+      image.replaceWith(entry.state === "result" ? make("span", "thumbnail failed", t("not loaded")) : make("span", "thumbnail"));
     });
     return image;
   }
@@ -120,7 +121,7 @@ export class View {
     bar.value = entry.progress;
     if (entry.progress >= 1) {
       bar.removeAttribute("value");
-      row.querySelector("[data-words]").textContent = "Assessing";
+      row.querySelector("[data-words]").textContent = t("Assessing");
     }
   }
 
@@ -132,12 +133,12 @@ export class View {
     bar.hidden = started.length === 0 || ended === started.length;
     Object.assign(bar, { max: Math.max(1, started.length), value: ended });
     const failed = started.filter(hasNoResult).length;
-    const without = failed ? `, ${failed} without a result` : "";
+    const without = failed ? t(", {n} without a result", { n: failed }) : "";
     this.part("progress-text").textContent =
-      started.length ? `${ended - failed} of ${started.length} done${without}` : `${entries.length} chosen`;
+      started.length ? t("{n} of {total} done{without}", { n: ended - failed, total: started.length, without }) : t("{n} chosen", { n: entries.length });
     const numbers = counts(queue);
     this.part("counts").replaceChildren(...COUNTED.filter(([kind]) => numbers[kind]).map(([kind, words]) => {
-      const noun = kind === "error" && numbers[kind] === 1 ? "error" : words;
+      const noun = kind === "error" && numbers[kind] === 1 ? t("error") : words;
       return make("li", `tally ${BADGES[kind][0]}`, `${numbers[kind]} ${noun}`);
     }));
     this.part("cancel-all").hidden = !entries.some(isBusy);
@@ -153,7 +154,7 @@ export class View {
     const links = [];
     for (let at = 0; at < ids.length; at += LINKED) {
       const some = ids.slice(at, at + LINKED);
-      const link = make("a", "button", ids.length > LINKED ? `Show results ${at + 1} to ${at + some.length}` : "Show the results together");
+      const link = make("a", "button", ids.length > LINKED ? t("Show results {first} to {last}", { first: at + 1, last: at + some.length }) : t("Show the results together"));
       link.href = `/results?${new URLSearchParams(some.map((id) => ["id", id]))}`;
       links.push(link);
     }
@@ -164,8 +165,8 @@ export class View {
     const box = this.part("left-out");
     box.hidden = leftOut.length === 0;
     if (box.querySelectorAll("li").length === leftOut.length) { return; }
-    box.querySelector("summary").textContent = `${leftOut.length} left out: not sent`;
-    box.querySelector("ul").replaceChildren(...leftOut.map(({ path, reason }) => make("li", "", make("bdi", "file", path), `: ${reason}`)));
+    box.querySelector("summary").textContent = t("{n} left out: not sent", { n: leftOut.length });
+    box.querySelector("ul").replaceChildren(...leftOut.map(({ path, reason }) => make("li", "", make("bdi", "file", path), `: ${shown(reason)}`)));
   }
 
   // Rows move and change, and buttons go; the keyboard stays where it was, or goes to the heading.
@@ -199,34 +200,34 @@ function state(entry, seconds, same) {
   const [className, mark, text] = BADGES[kindOf(entry)];
   const sign = make("span", "", mark);
   sign.setAttribute("aria-hidden", "true");
-  const words = make("span", "", entry.finding === "no pneumonia" && entry.point ? `Below ${entry.point}` : text);
+  const words = make("span", "", entry.finding === "no pneumonia" && entry.point ? t("Below {point}", { point: tc("point", entry.point, entry.point) }) : text);
   words.dataset.words = "";
   const box = make("div", "state", make("span", `badge ${className}`, sign, " ", words));
   if (entry.state === "sending") {
     const bar = make("progress", "");
-    bar.setAttribute("aria-label", `Sending ${nameOf(entry.path)}`);
+    bar.setAttribute("aria-label", t("Sending {name}", { name: nameOf(entry.path) }));
     box.append(bar);
   }
   if (entry.state === "result") {
     box.append(make("span", "number", `P ${inWords(entry.probability, entry.threshold)}`));
-    if (entry.cautions.length) { box.append(make("span", "caution", `! ${entry.cautions.join(", ").replaceAll("_", " ")}`)); }
+    if (entry.cautions.length) { box.append(make("span", "caution", `! ${entry.cautions.map((code) => tc("caution-name", code, code.replaceAll("_", " "))).join(", ")}`)); }
   }
-  if (entry.state === "waiting") { box.append(make("span", "words", `Tries again in ${seconds} s.`)); }
-  if (entry.reason) { box.append(make("span", "words", entry.reason)); }
+  if (entry.state === "waiting") { box.append(make("span", "words", t("Tries again in {seconds} s.", { seconds }))); }
+  if (entry.reason) { box.append(make("span", "words", shown(entry.reason))); }
   box.append(...(entry.same ?? []).filter((each) => !same || each.id !== entry.id).map((each) => seenBefore(entry, each)));
-  if (same) { box.append(make("span", "words", "The same file and result as ", make("bdi", "", same), ".")); }
-  if (entry.state !== "unsent" && mustBeChosenAgain(entry)) { box.append(make("span", "words", "To send it, choose it again.")); }
+  if (same) { box.append(make("span", "words", t("The same file and result as"), " ", make("bdi", "", same), ".")); }
+  if (entry.state !== "unsent" && mustBeChosenAgain(entry)) { box.append(make("span", "words", t("To send it, choose it again."))); }
   return box;
 }
 
 // A result of the same bytes that the server had before this upload.
 function seenBefore(entry, { id, file, folder, created }) {
-  const time = make("time", "", `${created.slice(0, 10)} ${created.slice(11, 19)} UTC`);
+  const time = make("time", "", `${LANGUAGE === "es" ? created.slice(0, 10).split("-").reverse().join("/") : created.slice(0, 10)} ${created.slice(11, 19)} UTC`);
   time.dateTime = created;
   const link = make("a", "", make("bdi", "", file));
   link.href = `/predictions/${id}`;
-  const place = folder ? [" in ", make("bdi", "", folder)] : [];
-  return make("p", "same", id === entry.id ? "Seen before: this is the result of " : "Seen before: the same file is stored as ", link, ...place, ", ", time, ".");
+  const place = folder ? [` ${t("in")} `, make("bdi", "", folder)] : [];
+  return make("p", "same", id === entry.id ? t("Seen before: this is the result of") : t("Seen before: the same file is stored as"), " ", link, ...place, ", ", time, ".");
 }
 
 function buttons(entry) {
@@ -237,9 +238,9 @@ function buttons(entry) {
     button.dataset.act = act;
     box.append(button);
   };
-  if (entry.state === "unknown" && entry.digest && !entry.looking) { add("look", "Look again"); }
-  if (mayRetry(entry)) { add("retry", "Try again"); }
-  if (isBusy(entry)) { add("cancel", "Cancel"); }
-  if (!isBusy(entry) && !entry.id) { add("remove", "Remove"); } // of a result it would look like erasing it
+  if (entry.state === "unknown" && entry.digest && !entry.looking) { add("look", t("Look again")); }
+  if (mayRetry(entry)) { add("retry", t("Try again")); }
+  if (isBusy(entry)) { add("cancel", t("Cancel")); }
+  if (!isBusy(entry) && !entry.id) { add("remove", t("Remove")); } // of a result it would look like erasing it
   return box;
 }

@@ -1,4 +1,5 @@
 // The rows of the list in the page, and those of a page of the list that the server has now.
+import { t, tn } from "../words.js";
 
 const UNATTENDED = { "X-Unattended": "1" };
 
@@ -11,13 +12,13 @@ export async function load(address, signal, unattended = false) {
     response = await fetch(address, { headers: { Accept: "text/html", ...(unattended && UNATTENDED) }, signal });
     page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    throw new Error("The server did not respond.");
+    throw new Error(t("The server did not respond."));
   }
   if (response.ok && page.querySelector("[data-list]")) { return page; }
   page.querySelectorAll(".mark").forEach((mark) => mark.remove());
   const said = Array.from(page.querySelectorAll("main .error h2, main .error h2 + p, main .card[role=status] p:first-child"));
   const words = said.map((each) => each.textContent.trim()).join(". ").replace(/^Error: /, "").replaceAll("..", ".");
-  const error = new Error(words || `The server answered with status ${response.status}. Reload the page.`);
+  const error = new Error(words || t("The server answered with status {status}. Reload the page.", { status: response.status }));
   throw Object.assign(error, { status: response.status });
 }
 
@@ -78,7 +79,7 @@ function markGone(row, gone) {
   const note = document.createElement("span");
   note.className = "sr";
   note.dataset.gone = "";
-  note.textContent = "no longer in this list: ";
+  note.textContent = `${t("no longer in this list:")} `;
   row.querySelector("th").prepend(note);
 }
 
@@ -87,16 +88,16 @@ export function whatChanged(box, page) {
   const failed = (part) => part.querySelector("[data-received] .error")?.textContent.trim() ?? "";
   const rows = whatChangedInRows(box, page);
   if (failed(document) === failed(page)) { return rows; }
-  return failed(page) ? `Films that were sent by DICOM have no result. ${rows}`.trim() : rows || "The list has changed.";
+  return failed(page) ? t("Films that were sent by DICOM have no result. {rows}", { rows }).trim() : rows || t("The list has changed.");
 }
 
 function whatChangedInRows(box, page) {
   const [before, now] = [idsOf(box), idsOf(page)];
   const added = now.filter((id) => !before.includes(id)).length;
   const removed = before.filter((id) => !now.includes(id)).length;
-  if (added) { return `${added} new ${added === 1 ? "result" : "results"} in this list.`; }
-  if (removed) { return `${removed} ${removed === 1 ? "result is" : "results are"} no longer in this part of the list.`; }
+  if (added) { return tn("{n} new result in this list.", "{n} new results in this list.", added); }
+  if (removed) { return tn("{n} result is no longer in this part of the list.", "{n} results are no longer in this part of the list.", removed); }
   const damaged = (part) => part.querySelector("section.error ul")?.textContent ?? "";
   const ordered = now.every((id, at) => id === before[at]);
-  return !ordered || damaged(box) !== damaged(page) ? "The list has changed." : "";
+  return !ordered || damaged(box) !== damaged(page) ? t("The list has changed.") : "";
 }

@@ -1,0 +1,1 @@
+"""The page in English and in other languages."""
