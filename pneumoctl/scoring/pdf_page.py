@@ -21,7 +21,8 @@ class ReportedResult:
     """What a page says. `document`: None for an error, which then says why.
 
     picture: a PNG or JPEG; without one, `no_picture` says why, and `picture_failed` whether that is an error.
-    review: the review that counts. `review_error`: why it is not known.
+    review: the review that counts, `reviewer` and `reviewed` who made it and when (ISO 8601; None: not recorded).
+    review_error: why one of them is not known.
     """
 
     name: str
@@ -32,6 +33,8 @@ class ReportedResult:
     picture_failed: bool = False
     review: str | None = None
     contradicts: bool = False
+    reviewer: str | None = None
+    reviewed: str | None = None
     review_error: str = ""
 
 
@@ -130,21 +133,28 @@ def _numbers(document: Finding) -> list[Any]:
 
 
 def _review(result: ReportedResult) -> list[Any]:
-    if result.review_error:
-        return [pdf_layout.paragraph(f"Error: {result.review_error}.", bold=True, colour=pdf_layout.COLOURS["error"])]
+    failed = result.review_error and f"Error: {result.review_error}."
+    error = [pdf_layout.paragraph(failed, bold=True, colour=pdf_layout.COLOURS["error"])] if failed else []
     if result.review is None:
-        return pdf_layout.table([("Review", "none")])
+        return error or pdf_layout.table([("Review", "none")])
     against = ". It contradicts the model." if result.contradicts else ""
-    return pdf_layout.table([("Review", f"{result.review}{against}")])
+    rows = [("Review", f"{result.review}{against}"), ("Reviewed by", result.reviewer or "not recorded")]
+    rows += [("Reviewed", _moment(result.reviewed))] if result.reviewed else []
+    return [*pdf_layout.table(rows), *error]
 
 
 def _origin(document: Prediction) -> list[Any]:
     size = document["input"]
     file = "" if size is None else f"{size['format']}, {size['width']} × {size['height']} pixels"  # noqa: RUF001
     model = document["model"]
-    rows = [("Assessed", document["created"].replace("T", " ").replace("Z", " UTC")), ("File", file)]
+    rows = [("Assessed", _moment(document["created"])), ("File", file)]
     rows += [("Model", model["name"]), ("Version", model["version"]), ("ID", document["id"])]
     return [pdf_layout.heading("Origin"), *pdf_layout.table([(name, value) for name, value in rows if value])]
+
+
+def _moment(time: str) -> str:
+    """A time in ISO 8601 for people."""
+    return time.replace("T", " ").replace("Z", " UTC")
 
 
 def _notes(document: Finding) -> list[Any]:
