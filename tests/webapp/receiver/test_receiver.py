@@ -130,21 +130,26 @@ def test_only_films_are_negotiated(port):
     association.release()
 
 
-def test_who_calls_by_another_title_is_rejected(fake_api):
+def test_who_calls_by_another_title_is_rejected(fake_api, caplog):
     chosen = settings(fake_api.url, calling=("MODALITY", "ORTHANC"))
     with receiving(chosen):
         assert associate(chosen.port, called="OTHER").is_rejected
+        assert "rejected: it called another AE title than dicom_ae_title" in caplog.text
         assert associate(chosen.port, calling="OTHER").is_rejected
+        assert (
+            "rejected: its calling AE title is not one of dicom_calling" in caplog.text and "OTHER" not in caplog.text
+        )
         assert send(chosen.port, dataset(1), calling="ORTHANC") == dicom.SUCCESS
     assert len(fake_api.films) == 1
 
 
-def test_associations_are_limited_and_the_others_go_on(fake_api):
+def test_associations_are_limited_and_the_others_go_on(fake_api, caplog):
     chosen = settings(fake_api.url, associations=2)
     with receiving(chosen):
         held = [associate(chosen.port) for _ in range(2)]
         assert all(each.is_established for each in held)
         assert associate(chosen.port).is_rejected
+        assert "rejected: as many senders as may be are connected" in caplog.text
         assert held[0].send_c_store(dataset(1)).Status == dicom.SUCCESS
         for each in held:
             each.release()
