@@ -13,6 +13,7 @@ from model.serving.prediction import Finding, Prediction
 from pneumoctl.scoring import pdf_layout
 
 NO_RESULT = "This is an error, not a result: it says nothing about the picture."
+EMPTY = "This list has no results."
 _PICTURE_MM = (92, 116)  # the most that a picture takes
 
 
@@ -39,7 +40,7 @@ class ReportedResult:
 
 
 def write(results: Sequence[ReportedResult], out: IO[bytes], subject: str = "") -> None:
-    """Write a document with a page or more for each result, at least one. `subject`: what they are."""
+    """Write a document with a page or more for each result; without one it says so. `subject`: what they are."""
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import mm
     from reportlab.platypus import BaseDocTemplate, Frame, PageBreak, PageTemplate
@@ -59,7 +60,7 @@ def write(results: Sequence[ReportedResult], out: IO[bytes], subject: str = "") 
     document.addPageTemplates(
         PageTemplate(frames=[frame], onPage=lambda canvas, _: pdf_layout.draw_edges(canvas, subject))
     )
-    flow: list[Any] = []
+    flow: list[Any] = [] if results else [pdf_layout.paragraph(EMPTY, 14, bold=True)]
     for number, result in enumerate(results):
         flow += [PageBreak()] if number else []
         flow += _page(result)

@@ -88,8 +88,6 @@ def save(api: ApiClient, target: Path, chosen: Mapping[str, str] = stored_result
         counts.update(stored_results.counted(stored))
         failed = result.picture_failed or (result.review_error and not stored.review_error)
         counts["damaged"] += bool(failed) and not (stored.error or stored.review_error)
-    if not results:
-        raise PneumoError("the list has no results, so there is nothing to report", "give other filters", Exit.USAGE)
     with stored_results.new_file(target) as out:
         pdf_page.write(results, out, _subject(chosen))
     return dict(counts)

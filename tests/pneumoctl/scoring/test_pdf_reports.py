@@ -9,7 +9,7 @@ import pytest
 
 from model import phantom
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import pdf_reports
+from pneumoctl.scoring import pdf_page, pdf_reports
 from pneumoctl.scoring.api_client import ApiClient
 from tests.pneumoctl.scoring.pdf_texts import pages
 from tests.pneumoctl.scoring.prepared_api import Server
@@ -81,9 +81,18 @@ def test_a_review_whose_time_is_not_known_is_an_error_beside_it(
     assert "Error: the time of the review is not known" in found and words in found and "Review no pneumonia" in found
 
 
+def test_a_list_without_results_says_so(server: Server, tmp_path: Path) -> None:
+    server.say(200, page())
+    target = tmp_path / "none.pdf"
+    counts = pdf_reports.save(ApiClient(server.url, "t"), target, {"from": "2026-03-31"})
+    assert counts == {"results": 0, "reviewed": 0, "damaged": 0}
+    (found,) = pages(target)
+    assert pdf_page.EMPTY in found and "from: 2026-03-31" in found and "P(pneumonia)" not in found
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [(page(), "no results"), (page(next="again"), "no list|same results"), ([], "no list"), (None, "refused")],
+    [(page(next="again"), "no list|same results"), ([], "no list"), (None, "refused")],
 )
 def test_what_cannot_be_reported_leaves_no_file(server: Server, tmp_path: Path, answer: Any, words: str) -> None:
     server.say(500 if answer is None else 200, answer)

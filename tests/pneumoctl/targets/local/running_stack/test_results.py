@@ -80,6 +80,10 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
         and not (tmp_path / "x.csv").exists()
     )
     assert "exists already" in operator.json("results", "report", str(report), code=Exit.USAGE)["error"]["message"]
+    lost = operator.json("results", "report", str(tmp_path / "no" / "x.csv"), code=Exit.USAGE)["error"]["message"]
+    assert lost == f"there is no folder {tmp_path / 'no'}"
+    empty = operator.json("results", "report", str(tmp_path / "none.pdf"), "--search", "nowhere")
+    assert (empty["results"], empty["path"]) == (0, str(tmp_path / "none.pdf"))
     assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
     assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]
     acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
