@@ -118,6 +118,13 @@ def test_the_status_is_what_the_api_said(port, fake_api, answer, expected):
     assert (fake_api.asked > 1) == (answer[0] == 503), "what may pass is tried again, and nothing else"
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_that_does_not_know_the_receiver_is_told_in_words(port, fake_api, caplog, status):
+    fake_api.answer = (status, b"{}")
+    assert send(port, dataset(1)) == dicom.PROCESSING_FAILURE
+    assert "the API does not know this receiver" in caplog.text
+
+
 def test_without_the_api_the_sender_keeps_the_film():
     chosen = settings(f"http://127.0.0.1:{free_port()}")
     with receiving(chosen):
