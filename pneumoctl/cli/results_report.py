@@ -41,6 +41,9 @@ def report(
     report). Only you can read it. It has file names, which may name patients. Nothing in it is a diagnosis. The stack
     must run. To move results to another stack, use results export.
 
+    A list without results is written, too: its CSV file has no lines, its PDF file says so, and the command ends with
+    0, because a day without results is no fault.
+
     Exit codes: 6 records, reviews or pictures are damaged; the file says which, and a damaged record has no finding.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
@@ -51,6 +54,9 @@ def report(
         pdf_reports.require_reportlab("a PDF file")
     if place.exists() or place.is_symlink():
         raise PneumoError(f"{place} exists already", "name another file", Exit.USAGE)
+    if not place.parent.is_dir():
+        hint = "name a file in a folder that there is, or make the folder"
+        raise PneumoError(f"there is no folder {place.parent}", hint, Exit.USAGE)
     fields = {"q": search, "finding": finding, "review": review, "refusal": refusal, "model": model}
     fields |= {"from": since, "to": until, "order": order}
     chosen = {name: value for name, value in fields.items() if value}

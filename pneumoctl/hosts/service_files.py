@@ -50,6 +50,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         redis = inventory.store
         return render(
             "env/api.env",
+            receiver=False,
             redis_host=redis.address,
             redis_port=(redis.services or {})["redis"],
             redis_socket=None,

@@ -35,9 +35,13 @@ def key_id(key: str) -> str:
 
 
 def of_stack(secrets: Secrets | None) -> dict[str, str]:
-    """Id -> key of every key with which a result of the stack may be sealed."""
+    """Id -> key of every key with which a result of the stack may be sealed. Raises Damaged if one is no key."""
     keys = (secrets.mac_key, *secrets.mac_keys_accepted) if secrets else ()
-    return {key_id(key): key for key in keys}
+    try:
+        return {key_id(key): key for key in keys}
+    except ValueError:  # it quotes the key
+        message = "a MAC key in the secrets.json of the stack is not hexadecimal"
+        raise Damaged(message, "restore the file from a backup") from None
 
 
 def path(stack: Stack) -> Path:

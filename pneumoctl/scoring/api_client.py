@@ -129,6 +129,18 @@ class ApiClient:
             raise PneumoError("the picture from the API is cut off or damaged", "pneumoctl logs api")
         return body
 
+    def review_time(self, identifier: str, label: str, reviewer: str | None) -> str:
+        """When the review of a result that counts was made (ISO 8601). Raises PneumoError if it is not that one."""
+        answer = self.exchange("GET", f"/v1/predictions/{identifier}/feedback")
+        try:
+            entries = [] if answer["damaged"] else answer["feedback"]
+            last = next((each for each in reversed(entries) if not each["withdrawn"]), None)
+            if last is None or (last["label"], last["who"]) != (label, reviewer):
+                raise PneumoError("the review was changed meanwhile", "try again")
+            return str(last["created"])
+        except (KeyError, TypeError) as error:
+            raise PneumoError("the API's answer is no list of reviews", OTHER_VERSION) from error
+
     def scoring(self) -> Scoring:
         """The version of the model that the API scores with, and its setting `outside_use`."""
         status, body = self._ask("GET", "/readyz", None)

@@ -13,6 +13,7 @@ from model.serving.prediction import Finding, Prediction
 from pneumoctl.scoring import pdf_layout
 
 NO_RESULT = "This is an error, not a result: it says nothing about the picture."
+EMPTY = "This list has no results."
 _PICTURE_MM = (92, 116)  # the most that a picture takes
 
 
@@ -21,7 +22,8 @@ class ReportedResult:
     """What a page says. `document`: None for an error, which then says why.
 
     picture: a PNG or JPEG; without one, `no_picture` says why, and `picture_failed` whether that is an error.
-    review: the review that counts. `review_error`: why it is not known.
+    review: the review that counts, `reviewer` and `reviewed` who made it and when (ISO 8601; None: not recorded).
+    review_error: why one of them is not known.
     """
 
     name: str
@@ -32,11 +34,13 @@ class ReportedResult:
     picture_failed: bool = False
     review: str | None = None
     contradicts: bool = False
+    reviewer: str | None = None
+    reviewed: str | None = None
     review_error: str = ""
 
 
 def write(results: Sequence[ReportedResult], out: IO[bytes], subject: str = "") -> None:
-    """Write a document with a page or more for each result, at least one. `subject`: what they are."""
+    """Write a document with a page or more for each result; without one it says so. `subject`: what they are."""
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import mm
     from reportlab.platypus import BaseDocTemplate, Frame, PageBreak, PageTemplate
@@ -56,7 +60,7 @@ def write(results: Sequence[ReportedResult], out: IO[bytes], subject: str = "") 
     document.addPageTemplates(
         PageTemplate(frames=[frame], onPage=lambda canvas, _: pdf_layout.draw_edges(canvas, subject))
     )
-    flow: list[Any] = []
+    flow: list[Any] = [] if results else [pdf_layout.paragraph(EMPTY, 14, bold=True)]
     for number, result in enumerate(results):
         flow += [PageBreak()] if number else []
         flow += _page(result)
@@ -130,21 +134,28 @@ def _numbers(document: Finding) -> list[Any]:
 
 
 def _review(result: ReportedResult) -> list[Any]:
-    if result.review_error:
-        return [pdf_layout.paragraph(f"Error: {result.review_error}.", bold=True, colour=pdf_layout.COLOURS["error"])]
+    failed = result.review_error and f"Error: {result.review_error}."
+    error = [pdf_layout.paragraph(failed, bold=True, colour=pdf_layout.COLOURS["error"])] if failed else []
     if result.review is None:
-        return pdf_layout.table([("Review", "none")])
+        return error or pdf_layout.table([("Review", "none")])
     against = ". It contradicts the model." if result.contradicts else ""
-    return pdf_layout.table([("Review", f"{result.review}{against}")])
+    rows = [("Review", f"{result.review}{against}"), ("Reviewed by", result.reviewer or "not recorded")]
+    rows += [("Reviewed", _moment(result.reviewed))] if result.reviewed else []
+    return [*pdf_layout.table(rows), *error]
 
 
 def _origin(document: Prediction) -> list[Any]:
     size = document["input"]
     file = "" if size is None else f"{size['format']}, {size['width']} × {size['height']} pixels"  # noqa: RUF001
     model = document["model"]
-    rows = [("Assessed", document["created"].replace("T", " ").replace("Z", " UTC")), ("File", file)]
+    rows = [("Assessed", _moment(document["created"])), ("File", file)]
     rows += [("Model", model["name"]), ("Version", model["version"]), ("ID", document["id"])]
     return [pdf_layout.heading("Origin"), *pdf_layout.table([(name, value) for name, value in rows if value])]
+
+
+def _moment(time: str) -> str:
+    """A time in ISO 8601 for people."""
+    return time.replace("T", " ").replace("Z", " UTC")
 
 
 def _notes(document: Finding) -> list[Any]:

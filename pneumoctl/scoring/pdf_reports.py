@@ -86,9 +86,8 @@ def save(api: ApiClient, target: Path, chosen: Mapping[str, str] = stored_result
         result = _reported(api, stored)
         results.append(result)
         counts.update(stored_results.counted(stored))
-        counts["damaged"] += result.picture_failed and not (stored.error or stored.review_error)
-    if not results:
-        raise PneumoError("the list has no results, so there is nothing to report", "give other filters", Exit.USAGE)
+        failed = result.picture_failed or (result.review_error and not stored.review_error)
+        counts["damaged"] += bool(failed) and not (stored.error or stored.review_error)
     with stored_results.new_file(target) as out:
         pdf_page.write(results, out, _subject(chosen))
     return dict(counts)
@@ -105,6 +104,7 @@ def _reported(api: ApiClient, stored: StoredResult) -> ReportedResult:
         why, failed = f"{error.message[:1].upper()}{error.message[1:]}.", True
     if picture is None and not failed and document["input"] is not None:
         why = "It was not kept."
+    reviewed, review_error = _reviewed(api, stored)
     return ReportedResult(
         document["file"],
         document,
@@ -113,8 +113,20 @@ def _reported(api: ApiClient, stored: StoredResult) -> ReportedResult:
         picture_failed=failed,
         review=stored.review,
         contradicts=stored.contradicts,
-        review_error=stored.review_error or "",
+        reviewer=stored.reviewer,
+        reviewed=reviewed,
+        review_error=review_error,
     )
+
+
+def _reviewed(api: ApiClient, stored: StoredResult) -> tuple[str | None, str]:
+    """When the review that counts was made, which the list does not tell, or why it is not known."""
+    if stored.review is None or stored.review_error:
+        return None, stored.review_error or ""
+    try:
+        return api.review_time(stored.id, stored.review, stored.reviewer), ""
+    except PneumoError as error:
+        return None, f"the time of the review is not known: {error.message}"
 
 
 def _subject(chosen: Mapping[str, str]) -> str:

@@ -29,9 +29,11 @@ class Secrets:
     redis_exporter_password: str = ""
     redis_rewriter_password: str = ""  # of the user of Redis that may have it write its file anew
     page_token: str = ""  # of the web page, which alone lets it do nothing for which a user must log in
+    receiver_token: str = ""  # of the DICOM receiver of a stack on this machine, for sending films alone
     # The values before a rotation, which hosts may still use; empty outside a rotation.
     api_token_previous: str = ""
     page_token_previous: str = ""
+    receiver_token_previous: str = ""
     redis_password_previous: str = ""
     redis_train_password_previous: str = ""
     redis_exporter_password_previous: str = ""
@@ -156,6 +158,7 @@ _OF_SHARED_LOGIN = "web_password"  # in files of an older pneumoctl, whose users
 _REPLACED = (
     "api_token",
     "page_token",
+    "receiver_token",
     "redis_password",
     "redis_train_password",
     "redis_exporter_password",

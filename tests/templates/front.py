@@ -162,19 +162,31 @@ class Answer:
 
 @dataclass
 class Host:
-    """A web host that answers any request and records it, except requests to /die."""
+    """A web host that answers any request and records it, except requests to /die.
+
+    checked: the headers of nginx's questions whether somebody has logged in; `login` is the status of the answers.
+    """
 
     address: str
+    login: int = 204
+    checked: list[dict[str, str]] = field(default_factory=list)
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
 
     def serve(self, headers: Mapping[str, str]) -> ThreadingHTTPServer:
         """A server that is listening, but does not take a connection before `serve_forever`."""
-        seen = self.seen
+        seen, of_host = self.seen, self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def _answer(self) -> None:
+                if self.path == "/logged-in":
+                    of_host.checked.append(dict(self.headers.items()))
+                    self.send_response(of_host.login)
+                    if of_host.login != 204:
+                        self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 seen.append((self.command, self.path, dict(self.headers.items()), body))
                 if self.path == "/die":

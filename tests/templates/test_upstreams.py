@@ -39,6 +39,61 @@ def test_an_upload_is_not_buffered_on_disk_and_occupies_no_worker(front: Front, 
     assert len(page.seen[0][3]) == 2000000
 
 
+def refused(front: Front, length: int, chunked: bool = False) -> bytes:
+    """The beginning of the answer to an upload of which only the head is sent."""
+    size = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
+    with (
+        socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
+        front.context.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
+    ):
+        tunnel.sendall(f"POST /predictions HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: a=b\r\n{size}\r\n\r\n".encode())
+        return tunnel.recv(65536)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_upload_of_a_stranger_is_refused_before_it_is_read(front: Front, page: Host, chunked: bool) -> None:
+    page.login = 401
+    answer = refused(front, 2000000, chunked)
+    assert answer.startswith(b"HTTP/1.1 401 ") and b"X-Frame-Options: DENY" in answer
+    assert b"<h1>Error: Please log in</h1>" in answer and b"says nothing about any picture" in answer
+    (asked,) = page.checked
+    assert (asked["Cookie"], asked["X-Real-IP"], asked["X-Forwarded-Proto"]) == ("a=b", "127.0.0.1", "https")
+    assert "Content-Length" not in asked and "Transfer-Encoding" not in asked
+    assert page.seen == []
+
+
+@pytest.mark.parametrize("status", [403, 500, 503, 302])
+def test_no_upload_is_read_while_the_page_does_not_say_who_sends_it(front: Front, page: Host, status: int) -> None:
+    page.login = status
+    answer = refused(front, 2000000)
+    assert answer.startswith(b"HTTP/1.1 403 " if status == 403 else b"HTTP/1.1 503 ")
+    assert b"says nothing about any picture" in answer and b"Nothing was assessed." in answer
+    assert page.seen == []
+
+
+def test_no_upload_is_read_while_no_page_answers(folder: Path) -> None:
+    with Front(folder, ONE) as front:
+        answer = refused(front, 2000000)
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"<h1>Error: The server did not respond</h1>" in answer
+
+
+def test_a_page_of_an_earlier_release_decides_itself(front: Front, page: Host) -> None:
+    page.login = 404
+    assert front.ask("/predictions", "POST", body=b"picture").status == 200
+    assert [body for *_, body in page.seen] == [b"picture"]
+
+
+def test_what_is_no_upload_is_never_larger_than_a_form(front: Front, page: Host) -> None:
+    assert front.ask("/login", "POST", body=b"x" * 65536).status == 200
+    answer = front.ask("/login", "POST", body=b"x" * 65537)
+    assert (answer.status, b"Nothing was saved" in answer.body) == (413, True)
+    assert len(page.seen) == 1 and page.checked == []
+
+
+def test_nobody_else_asks_whether_somebody_has_logged_in(front: Front, page: Host) -> None:
+    assert (front.ask("/logged-in").status, page.checked, page.seen) == (404, [], [])
+
+
 def test_a_drained_host_gets_no_request(folder: Path) -> None:
     with host(ONE.address) as drained, host(TWO.address) as other:
         with Front(folder, Upstream(ONE.address, down=True), TWO) as front:

@@ -7,7 +7,7 @@ from flask import g, request
 from webapp.api import permissions
 from webapp.api.accounts.sessions import Session
 from webapp.api.accounts.users import User
-from webapp.api.identity import PAGE, STACK, Actor, set_acting
+from webapp.api.identity import PAGE, RECEIVER, STACK, Actor, set_acting
 from webapp.api.problems import Problem
 from webapp.api.services import services
 from webapp.requests import EXPORT_HEADER, NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
@@ -48,6 +48,8 @@ def _actor(with_session: bool) -> Actor:
     if of_page or _is_one_of(token, settings.token, settings.token_previous):
         sender = PAGE if of_page and settings.auth == "users" else STACK
         return _of_session(sender) if with_session and settings.auth == "users" else sender
+    if _is_one_of(token, settings.receiver_token, settings.receiver_token_previous):
+        return RECEIVER
     client = services().accounts.tokens.verified(token)
     if client is None:
         raise _unauthorized()

@@ -27,6 +27,7 @@ class Actor:
 
 
 PAGE = Actor("page", "stack", "none")  # with AUTH=users, before anybody has logged in
+RECEIVER = Actor("dicom receiver", "token", "client", frozenset({"dicom"}))
 STACK = Actor("stack", "stack", "admin", frozenset(SCOPES))
 
 

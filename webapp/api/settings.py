@@ -60,6 +60,8 @@ class ApiSettings:
     auth: Auth = "none"
     page_token: str = ""
     page_token_previous: str = ""
+    receiver_token: str = ""
+    receiver_token_previous: str = ""
     session_idle: float = 1800.0
     session_absolute: float = 43200.0
     received_lease_s: float = 60.0
@@ -82,6 +84,7 @@ class ApiSettings:
         AUTH: "users", who log in to the page with sessions and roles, or "none": all who reach the page may do all.
         PAGE_TOKEN and PAGE_TOKEN_PREVIOUS: of the page, which with AUTH=users may do nothing for which a user must log
         in; so a page of an earlier release, which asks nobody to, shows nothing.
+        RECEIVER_TOKEN and RECEIVER_TOKEN_PREVIOUS: of the DICOM receiver, which may send films and nothing else.
         SESSION_IDLE_MINUTES: a session ends so long after its last use; SESSION_HOURS: so long after the login.
         THREADS: threads of ONNX Runtime for one picture; 0: its own choice.
         """
@@ -102,6 +105,8 @@ class ApiSettings:
             auth=environment.auth(),
             page_token=environment.secret("PAGE_TOKEN", default=""),
             page_token_previous=environment.secret("PAGE_TOKEN_PREVIOUS", default=""),
+            receiver_token=environment.secret("RECEIVER_TOKEN", default=""),
+            receiver_token_previous=environment.secret("RECEIVER_TOKEN_PREVIOUS", default=""),
             session_idle=60.0 * environment.number("SESSION_IDLE_MINUTES", 30, 1, 1440),
             session_absolute=3600.0 * environment.number("SESSION_HOURS", 12, 1, 168),
             received_lease_s=environment.number("RECEIVED_LEASE", 60.0, 1.0, 600.0),

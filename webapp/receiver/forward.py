@@ -63,6 +63,8 @@ def _status(http: int, body: bytes) -> int:
             return dicom.SUCCESS  # what does not name the film has not stored it, whoever answers there
         reason = answer[dicom.FAILED]["Value"][0][dicom.FAILURE_REASON]["Value"][0]
     except (ValueError, LookupError, TypeError):
+        if http in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            log.warning("the API does not know this receiver: one of them is of another version or has old secrets")
         log.warning("the API does not take films: it answered with status %d", http)
         return dicom.OUT_OF_RESOURCES if http in _BUSY else dicom.PROCESSING_FAILURE
     # What is not 200 is no success, whatever it says.

@@ -16,6 +16,14 @@ _VERIFICATION = "1.2.840.10008.1.1"
 _PDU_BYTES = 1 << 17
 _ASSOCIATION_SECONDS = 15  # for its request
 _IDLE_SECONDS = 60
+# Why, by the source and the reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4), without the titles that a sender chose.
+_REJECTIONS = {
+    (1, 3): "its calling AE title is not one of dicom_calling",
+    (1, 7): "it called another AE title than dicom_ae_title",
+    (1, 2): "it asked for another application context than DICOM's",
+    (2, 2): "it speaks another version of the protocol",
+    (3, 2): "as many senders as may be are connected",
+}
 # Stated in each film's file; the same in every version, because a film is known by its bytes.
 _IMPLEMENTATION = "2.25.330143262036428013204417953426412364097"
 
@@ -84,4 +92,6 @@ def _file(event: evt.Event) -> bytes:
 
 
 def _rejected(event: evt.Event) -> None:
-    log.warning("an association from %s was rejected", event.assoc.requestor.address)
+    answer = event.assoc.acceptor.primitive
+    why = _REJECTIONS.get((answer.result_source, answer.diagnostic), "for another reason") if answer else "unknown"
+    log.warning("an association from %s was rejected: %s", event.assoc.requestor.address, why)

@@ -11,6 +11,7 @@ from webapp.environment import Environment
 from webapp.ui import errors, guard, session, themes
 from webapp.ui.account_client import AccountClient
 from webapp.ui.account_views import account
+from webapp.ui.check_views import checks
 from webapp.ui.client import ApiClient
 from webapp.ui.downloads import files
 from webapp.ui.film import stored_size
@@ -62,6 +63,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     errors.register(app)
     themes.install(app)
     choice.install(app)
+    app.register_blueprint(checks)
     app.register_blueprint(pages)
     app.register_blueprint(received)
     app.register_blueprint(reviews)

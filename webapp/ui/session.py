@@ -21,10 +21,11 @@ _HELD: ContextVar[Mapping[str, str]] = ContextVar("_HELD", default=MappingProxyT
 _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 # Routes for people who have not logged in, and for monitoring.
 _PUBLIC = {"static", "pages.livez", "pages.readyz", "pages.metrics", "themes.choose", "languages.choose"}
-_PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password"}
+_PUBLIC |= {"login.show", "login.begin", "login.choose_password", "login.set_password", "checks.logged_in"}
 # Each is one call of the API, which checks the session; a list has 50 of them.
 _CHECKED_BY_API = {"pages.thumbnail", "pages.image", "pages.heatmap", "films.view"}
-_UNATTENDED = {"live.changes"}  # asked by scripts again and again; what else these ask has the header
+# Asked by scripts again and again, and by nginx; what else these ask has the header.
+_UNATTENDED = {"live.changes", "checks.logged_in"}
 _OF_PEOPLE = ("login", "account")  # blueprints
 _NEEDED = {  # the scope that a route needs, beyond reading
     "pages.create": "predict",
@@ -88,6 +89,20 @@ def may(scope: str) -> bool:
 def has_session() -> bool:
     """Whether the browser has sent a session, which may have ended."""
     return credentials().get(SESSION_HEADER, NO_SESSION) != NO_SESSION
+
+
+def check() -> None:
+    """Raise ApiError unless the request has a session that goes on, or a program's token that is valid."""
+    program = "Authorization" in credentials()
+    if current_app.extensions[_AUTH] == "none":
+        return
+    if not program and not has_session():
+        raise ApiError(401, "Please log in", "Log in first.", code="session-ended")
+    try:
+        accounts().current()
+    except ApiError as error:
+        if not (program and error.status == 403):  # it is known, and has no session of its own
+            raise
 
 
 def client_address() -> str:

@@ -22,6 +22,11 @@ from pneumoctl.targets.local.reach import reach
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
+LOGIN_BEGINS = (
+    "people must log in to the web page (auth is users): `up` makes the first admin, unless there are users already, "
+    "and prints a link for them; then: pneumoctl users add NAME --role reviewer"
+)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -44,18 +49,20 @@ class Prepared:
     def with_erased(self, todo: Sequence[Step], erased: Sequence[str]) -> list[str]:
         """Those steps as text, with what `erased` has said of them."""
         steps = describe(self.plan, lambda step: step in todo)
-        return [*steps, *erased, *self.opened()] if todo else ["nothing to do"]
+        return [*steps, *erased, *self.logins()] if todo else ["nothing to do"]
 
     def remarks(self, todo: Sequence[Step]) -> list[str]:
         """What a person should know of those steps, beside their files and commands."""
-        return [*self.erased(todo), *self.opened()]
+        return [*self.erased(todo), *self.logins()]
 
-    def opened(self) -> list[str]:
-        """A line if the page asks for a login now, and will not any more."""
+    def logins(self) -> list[str]:
+        """A line if the page asks for a login now and will not any more, or the other way round."""
         environment = self.stack.layout.config("env/ui.env")
         asks = environment.exists() and "AUTH=users" in environment.read_text().splitlines()
-        if not asks or self.desired.settings.login == "users":
+        if asks == (self.desired.settings.login == "users"):
             return []
+        if not asks:
+            return [LOGIN_BEGINS]
         return ["the web page asks for no login any more (auth is none): everybody who reaches it may do everything"]
 
     def erased(self, todo: Sequence[Step]) -> list[str]:

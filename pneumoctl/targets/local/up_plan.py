@@ -118,6 +118,7 @@ def _api(desired: LocalDesiredState) -> Step:
         render(
             "env/api.env",
             secrets=desired.secrets,
+            receiver=True,
             auth=desired.settings.login,
             redis_host=desired.inventory.only("app").address,
             redis_port=desired.inventory.port("redis"),

@@ -15,7 +15,9 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.free_space import NotWritten
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import exports
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY
@@ -45,7 +47,7 @@ def test_keys_have_the_same_ids_on_both_sides() -> None:
     assert mac_keys.key_id(MAC_KEY) == key_id(bytes.fromhex(MAC_KEY)) != mac_keys.key_id(OTHER_KEY)
 
 
-@pytest.mark.parametrize("secrets", ["missing", "damaged", "older"])
+@pytest.mark.parametrize("secrets", ["missing", "damaged", "older", "no hex"])
 def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
     stack_of: StackOf, tmp_path: Path, secrets: str
 ) -> None:
@@ -56,6 +58,7 @@ def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
         "missing": file.unlink,
         "damaged": lambda: file.write_text("{"),
         "older": lambda: file.write_text(whole.replace(MAC_KEY, OTHER_KEY)),
+        "no hex": lambda: file.write_text(whole.replace(MAC_KEY, "no-key")),
     }[secrets]()
     exported = transfer.export(made.stack, made.reached, target)
     assert exported.unkept == (mac_keys.key_id(MAC_KEY),)
@@ -69,6 +72,12 @@ def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
     transfer.require_intact(again, target)
     file.write_text(whole.replace(MAC_KEY, OTHER_KEY))  # the kept key is enough
     assert mac_keys.keep(made.stack, [mac_keys.key_id(MAC_KEY)]) == ()
+
+
+def test_a_mac_key_that_is_none_is_said_without_it() -> None:
+    with pytest.raises(Damaged, match="of the stack is not hexadecimal") as caught:
+        mac_keys.of_stack(Secrets("a", "no-key", "c"))
+    assert "no-key" not in f"{caught.value.message}{caught.value.hint}"
 
 
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_what_cannot_be_read_beside_a_result_is_an_error_beside_it() -> None:
     assert "Review none" in text(FINDING)
 
 
+def test_a_review_has_the_name_of_its_reviewer_and_its_time() -> None:
+    known = text(FINDING, review="unsure", reviewer="anna", reviewed="2026-03-31T08:15:00Z")
+    assert "Review unsure" in known and "Reviewed by anna" in known and "Reviewed 2026-03-31 08:15:00 UTC" in known
+    earlier = text(FINDING, review="unsure", review_error="the time of the review is not known")
+    assert "Reviewed by not recorded" in earlier and "Error: the time of the review is not known." in earlier
+
+
 def test_each_result_has_its_page_and_its_picture() -> None:
     results = [ReportedResult(f"{name}.png", document, picture=PICTURE) for name, document in VALID.items()]
     content = written(*results, subject="Results of a list; from: 2026-03-31")

@@ -17,6 +17,7 @@ OLD = {"redis_password": "a" * 64, "mac_key": "b" * 64, "api_token": "c" * 64}
 PREVIOUS = (
     "api_token",
     "page_token",
+    "receiver_token",
     "redis_password",
     "redis_train_password",
     "redis_exporter_password",
@@ -26,8 +27,8 @@ PREVIOUS = (
 
 def test_secrets_are_long_and_never_the_same() -> None:
     first, second = Secrets.generate(), Secrets.generate()
-    assert len(set(first.values()) | set(second.values())) == 14
-    assert [len(secret) for secret in first.values()] == [64] * 7
+    assert len(set(first.values()) | set(second.values())) == 16
+    assert [len(secret) for secret in first.values()] == [64] * 8
     assert not first.rotating
 
 
@@ -36,7 +37,7 @@ def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: 
     (tmp_path / "secrets.json").write_text(json.dumps(OLD))
     secrets = stack.secrets()
     assert secrets is not None and secrets == stack.secrets()
-    assert OLD.items() <= asdict(secrets).items() and len(set(secrets.values())) == 7
+    assert OLD.items() <= asdict(secrets).items() and len(set(secrets.values())) == 8
     assert json.loads((tmp_path / "secrets.json").read_text()) == OLD  # a reader writes nothing
     stack.save(secrets, Ports({}, {}))
     saved = json.loads((tmp_path / "secrets.json").read_text())
@@ -73,7 +74,7 @@ def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
     assert not set(secrets.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next")}
     assert all(getattr(new, f"{name}_previous") == getattr(secrets, name) for name in PREVIOUS)
     assert new.mac_key == secrets.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
-    assert len(set(new.values())) == 14 and set(secrets.values()) < set(new.values())
+    assert len(set(new.values())) == 16 and set(secrets.values()) < set(new.values())
     assert new.start_rotation() is new  # cut off and begun again: what the hosts hold is not forgotten
     end = new.finish_rotation()
     assert not end.rotating and end.mac_keys_accepted == (secrets.mac_key,) and "" not in end.values()

@@ -118,6 +118,13 @@ def test_the_status_is_what_the_api_said(port, fake_api, answer, expected):
     assert (fake_api.asked > 1) == (answer[0] == 503), "what may pass is tried again, and nothing else"
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_that_does_not_know_the_receiver_is_told_in_words(port, fake_api, caplog, status):
+    fake_api.answer = (status, b"{}")
+    assert send(port, dataset(1)) == dicom.PROCESSING_FAILURE
+    assert "the API does not know this receiver" in caplog.text
+
+
 def test_without_the_api_the_sender_keeps_the_film():
     chosen = settings(f"http://127.0.0.1:{free_port()}")
     with receiving(chosen):
@@ -130,21 +137,26 @@ def test_only_films_are_negotiated(port):
     association.release()
 
 
-def test_who_calls_by_another_title_is_rejected(fake_api):
+def test_who_calls_by_another_title_is_rejected(fake_api, caplog):
     chosen = settings(fake_api.url, calling=("MODALITY", "ORTHANC"))
     with receiving(chosen):
         assert associate(chosen.port, called="OTHER").is_rejected
+        assert "rejected: it called another AE title than dicom_ae_title" in caplog.text
         assert associate(chosen.port, calling="OTHER").is_rejected
+        assert (
+            "rejected: its calling AE title is not one of dicom_calling" in caplog.text and "OTHER" not in caplog.text
+        )
         assert send(chosen.port, dataset(1), calling="ORTHANC") == dicom.SUCCESS
     assert len(fake_api.films) == 1
 
 
-def test_associations_are_limited_and_the_others_go_on(fake_api):
+def test_associations_are_limited_and_the_others_go_on(fake_api, caplog):
     chosen = settings(fake_api.url, associations=2)
     with receiving(chosen):
         held = [associate(chosen.port) for _ in range(2)]
         assert all(each.is_established for each in held)
         assert associate(chosen.port).is_rejected
+        assert "rejected: as many senders as may be are connected" in caplog.text
         assert held[0].send_c_store(dataset(1)).Status == dicom.SUCCESS
         for each in held:
             each.release()

@@ -44,6 +44,28 @@ def test_what_needs_no_login(users):
     assert browser.get("/nowhere").status_code == 404
 
 
+def test_nginx_can_ask_whether_somebody_has_logged_in(users):
+    browser = users.browser()
+    assert browser.get("/logged-in").status_code == 401
+    browser.set_cookie("session", "a" * 43)
+    assert browser.get("/logged-in").status_code == 401
+    known = users.user("alice", "reader")
+    answer = known.get("/logged-in")
+    assert (answer.status_code, answer.get_data()) == (204, b"")
+    end_sessions(known)
+    assert known.get("/logged-in").status_code == 401
+    program = users.api.with_token("predict").headers
+    for token, status in ((program["Authorization"], 204), ("Bearer pneumo_1_x", 401)):
+        assert users.browser().get("/logged-in", headers={"Authorization": token}).status_code == status
+
+
+def test_nobody_has_logged_in_while_the_api_does_not_answer():
+    page = ui.create_app({**ui_environment("http://127.0.0.1:9"), "AUTH": "users"}).test_client()
+    page.set_cookie("session", "a" * 43)
+    assert page.get("/logged-in").status_code == 503
+    assert page.get("/logged-in", headers={"Authorization": "Bearer pneumo_1_x"}).status_code == 503
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "/a\nb", "\\\\evil", "x"],

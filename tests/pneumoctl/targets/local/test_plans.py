@@ -199,7 +199,9 @@ def test_the_dicom_receiver_is_a_service_of_its_own_if_it_has_a_port() -> None:
     ]
     environment = dict(line.split("=", 1) for line in files(desired)["/s/env/dicom.env"].content.splitlines())
     assert environment["DICOM_PORT"] == "104" and environment["DICOM_CALLING"] == "CR1,CR2"
-    assert environment["API_SOCKET"] == "/s/api.sock" and environment["API_TOKEN"] == SECRETS.api_token
+    assert environment["API_SOCKET"] == "/s/api.sock" and environment["API_TOKEN"] == SECRETS.receiver_token
+    assert not {SECRETS.api_token, SECRETS.page_token} & set(environment.values())
+    assert f"\nRECEIVER_TOKEN={SECRETS.receiver_token}\n" in files(desired)["/s/env/api.env"].content
     assert (environment["DICOM_CERTIFICATE"], environment["DICOM_CA"]) == ("/c", "/a")
     config = files(desired)["/s/supervisor/supervisord.conf"].content
     assert "[program:dicom]" in config and "webapp.receiver" in config

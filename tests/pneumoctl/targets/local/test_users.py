@@ -30,6 +30,8 @@ def picture() -> dict[str, tuple[str, bytes, str]]:
 
 def test_up_makes_an_admin_once_and_lets_nobody_in_without_a_login(operator: Operator) -> None:
     operator.environment["PNEUMO_AUTH"] = "users"
+    planned = operator.run("plan")
+    assert "people must log in to the web page" in planned.stdout and "makes the first admin" in planned.stdout
     document = operator.json("up", "-y", "--admin", "anna")
     assert document["admin"]["name"] == "anna" and document["changed"][-1] == "first admin anna"
     assert document["prediction"]["finding"] in ("pneumonia", "no pneumonia")

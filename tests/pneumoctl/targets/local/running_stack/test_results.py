@@ -30,7 +30,7 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
 def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator) -> None:
     post(operator, "private name.png", 102)
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
-    assert len(secrets) == 7
+    assert len(secrets) == 8
     argvs = [" ".join(process.cmdline()) for process in processes.ours(operator.directory)]
     logs = [file.read_text() for file in (operator.directory / "logs").iterdir()]
     assert len(argvs) >= 5 and logs
@@ -80,12 +80,16 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
         and not (tmp_path / "x.csv").exists()
     )
     assert "exists already" in operator.json("results", "report", str(report), code=Exit.USAGE)["error"]["message"]
+    lost = operator.json("results", "report", str(tmp_path / "no" / "x.csv"), code=Exit.USAGE)["error"]["message"]
+    assert lost == f"there is no folder {tmp_path / 'no'}"
+    empty = operator.json("results", "report", str(tmp_path / "none.pdf"), "--search", "nowhere")
+    assert (empty["results"], empty["path"]) == (0, str(tmp_path / "none.pdf"))
     assert "the path is empty" in operator.json("results", "export", "", code=Exit.USAGE)["error"]["message"]
     assert "another kind" in operator.json("results", "export", "x.tar.gz", code=Exit.USAGE)["error"]["message"]
     acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
     assert [(act["command"].split()[1], act["code"]) for act in acts] == [
         ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0), *[("report", 0)] * 3,
-        ("report", Exit.USAGE),
+        ("report", Exit.USAGE), ("report", 0),
     ]  # fmt: skip
     assert not any(word in json.dumps(acts) for word in ("patient", posted["id"], str(tmp_path)))
 
