@@ -14,6 +14,8 @@ from webapp.requests import request_id
 def act(name: ActName, subject: str | None = None, outcome: Outcome = "done", detail: str = "") -> Act:
     """What whoever makes the request does now."""
     actor = acting()
+    if actor.operator:
+        return Act(name, actor.operator, "operator", "", request_id(), subject, outcome, detail)
     return Act(name, actor.name, actor.kind, actor.role, request_id(), subject, outcome, detail)
 
 

@@ -15,6 +15,25 @@ def with_users(config) -> AccountsApi:
     return AccountsApi(api.create_app({**config, "AUTH": "users"}).test_client())
 
 
+def kinds(with_users: AccountsApi) -> list[str]:
+    """Who did what, with the kind of that actor."""
+    entries = [each["entry"] for each in with_users.operator.get("/v1/trail").get_json()["entries"]]
+    return [f"{each['kind']} {each['actor']} {each['act']}" for each in entries]
+
+
+@pytest.mark.parametrize("named", ["eve@ward", "x" * 129, "eve ward", "<b>", ""])
+def test_who_runs_pneumoctl_is_believed_only_with_the_token_of_the_stack(with_users, named):
+    header = {"X-Pneumo-Operator": named}
+    with_users.operator.headers |= header
+    admin = with_users.user("alice", "admin")
+    admin.headers |= header
+    post(admin, "/v1/tokens", {"name": "pacs", "scopes": ["read"]}, 201)
+    with_users.page.headers |= header
+    with_users.log_in("alice", "wrong")
+    expected = "operator eve@ward account" if named == "eve@ward" else "stack stack account"
+    assert kinds(with_users) == [expected, "user alice login", "user alice account", "user alice login"]
+
+
 def acts(with_users: AccountsApi) -> list[str]:
     """Who did what to which account."""
     entries = [each["entry"] for each in with_users.operator.get("/v1/trail").get_json()["entries"]]
