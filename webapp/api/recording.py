@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from webapp.api.identity import Actor, acting
 from webapp.api.services import services
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.reviews import Withdrawer
 from webapp.api.storage.trail import Act
 from webapp.documents import ActName, Outcome
@@ -49,8 +50,17 @@ def login(user: str, role: str, detail: str = "") -> None:
 
 
 def login_refused(user: str | None) -> None:
-    """Record a login that was refused. `user`: the name of one that there is; what else was typed may be a password."""
-    made = Act("login", user or "unknown", "user", "", request_id(), outcome="refused")
+    """Record a login that was refused, unless many were: see Attempts.refused.
+
+    `user`: the name of one that there is; what else was typed may be a password.
+    """
+    try:
+        detail = services().accounts.attempts.refused(user or "")
+    except StoreUnavailable:
+        detail = ""
+    if detail is None:
+        return
+    made = Act("login", user or "unknown", "user", "", request_id(), outcome="refused", detail=detail)
     services().store.trail.append_or_owe(made)
 
 

@@ -62,7 +62,6 @@ def test_logins_and_changes_of_accounts_are_recorded(with_users):
         "alice login done password set by link",
         "alice login refused",
         "unknown login refused",
-        "unknown login refused",
         "alice account done alice password",
         "alice login done",
         "stack account done token:pacs created for read",
@@ -78,6 +77,30 @@ def test_logins_and_changes_of_accounts_are_recorded(with_users):
         for secret in (PASSWORD, "another good", token["token"], "typed-as")
         if secret in json.dumps(with_users.operator.get("/v1/trail").get_json())
     ]
+
+
+def test_refused_logins_of_an_hour_have_few_entries_which_tell_how_many_there_were(with_users, monkeypatch):
+    alice = with_users.user("alice", "reader")
+    del alice
+    started = len(acts(with_users))
+    for number in range(124):
+        with_users.log_in(f"nobody{number}", "wrong", address=f"192.0.2.{number}")
+        if number < 9:
+            with_users.log_in("alice", "wrong", address=f"192.0.2.{number}")
+    entries = acts(with_users)[started:]
+    assert [entry.partition(" since")[0] for entry in entries] == [
+        "unknown login refused",
+        "alice login refused",
+        "unknown login refused 10 refused",
+        "unknown login refused 100 refused",
+    ]
+    attempts = with_users.client.application.extensions["pneumo"].accounts.attempts
+    now = attempts._now()
+    monkeypatch.setattr(attempts, "_now", lambda: now + 3601)
+    for name in ("nobody", "alice"):
+        with_users.log_in(name, "wrong")
+    later = [entry.partition(" from")[0] for entry in acts(with_users)[started + 4 :]]
+    assert later == ["unknown login refused 24 more were refused", "alice login refused 8 more were refused"]
 
 
 def test_a_logout_is_recorded_and_ends_the_session_although_the_trail_cannot_be_written(with_users, redis_server):
