@@ -235,7 +235,7 @@ ActName = Literal[
     "login", "logout", "view", "upload", "review", "withdrawal", "export", "import", "erase", "account", "unrecorded"
 ]
 ActorKind = Literal["user", "token", "stack", "operator"]
-Outcome = Literal["done", "unchanged", "refused"]
+Outcome = Literal["begun", "done", "unchanged", "refused"]
 
 
 class TrailEntry(TypedDict):

@@ -35,13 +35,14 @@ def read(name: ActName, subject: str | None, detail: str = "") -> None:
 
 @contextmanager
 def recorded(name: ActName, subject: str, detail: str) -> Iterator[None]:
-    """Record a change before it is made, so that none is made without an entry; and then if it was refused."""
-    services().store.trail.append(act(name, subject, detail=detail))
+    """Record that a change begins, so that none is made without an entry; and then whether it was made or refused."""
+    services().store.trail.append(act(name, subject, "begun", detail))
     try:
         yield
     except Exception:
         services().store.trail.append_or_owe(act(name, subject, "refused", detail))
         raise
+    services().store.trail.append_or_owe(act(name, subject, "done", detail))
 
 
 def login(user: str, role: str, detail: str = "") -> None:

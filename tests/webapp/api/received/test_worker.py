@@ -91,8 +91,8 @@ def test_a_film_that_is_tried_again_is_recorded_and_keeps_its_sender(caller, ser
     path = f"/v1/received/{claim.id}/retry"
     assert caller.client.post(path, headers=caller.headers).status_code == 204
     worker.score(take(services))
-    again, sent = uploads(services)
-    assert again == ("stack", "stack", "done", claim.id, "received film, tried again")
+    begun, again, sent = uploads(services)
+    assert begun[2] == "begun" and again == ("stack", "stack", "done", claim.id, "received film, tried again")
     assert sent[4] == "DICOM, calling AE title CR1"
 
 
