@@ -1,5 +1,8 @@
 """What is received by DICOM: the storage classes, the transfer syntaxes, and the statuses of an answer."""
 
+import re
+
+CALLING_HEADER = "X-Pneumo-Calling"  # the AE title by which a sender of DICOM calls itself, as the receiver heard it
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # Radiographs for presentation, and secondary captures, as which older devices send them (PS3.4 B.5).
 STORAGE_CLASSES = tuple(_STORAGE + last for last in ("1", "1.1", "7", "7.2", "7.3"))
@@ -23,3 +26,8 @@ SYNTAX_NOT_SUPPORTED = 0xC122
 REFERENCED_CLASS, REFERENCED_INSTANCE = "00081150", "00081155"
 RETRIEVE_URL, FAILURE_REASON, FAILED, STORED = "00081190", "00081197", "00081198", "00081199"
 JSON_TYPE = "application/dicom+json"
+
+
+def clean_title(text: str) -> str:
+    """An AE title (PS3.5: at most 16 characters of ASCII) that is safe to record; other characters are underscores."""
+    return re.sub(r"[^ -~]", "_", text.strip("\0 "))[:16].strip()

@@ -235,11 +235,12 @@ ActName = Literal[
     "login", "logout", "view", "upload", "review", "withdrawal", "export", "import", "erase", "account", "unrecorded"
 ]
 ActorKind = Literal["user", "token", "stack", "operator"]
-Outcome = Literal["done", "unchanged", "refused"]
+Outcome = Literal["begun", "done", "unchanged", "refused"]
 
 
 class TrailEntry(TypedDict):
-    """An act in the trail. kind: operator is who uses pneumoctl, stack the page of a stack without users.
+    """An act in the trail. kind: operator is who uses pneumoctl, by the header X-Pneumo-Operator of requests with the
+    stack's own token; stack is the page of a stack without users, or pneumoctl without that header.
 
     id: random. request: the id of the request. subject: the id of a prediction, or the name of an account. previous:
     the hash of the entry before; empty in the first one. An entry `unrecorded` says that acts before it are missing.

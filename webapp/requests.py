@@ -19,6 +19,8 @@ SESSION_HEADER = "Session"
 NO_SESSION = "none"
 UNATTENDED_HEADER = "X-Unattended"  # the browser asks by itself: no use of the session, which would never end
 CLIENT_ADDRESS_HEADER = "X-Client-Address"  # from which a login comes, as the page knows it
+# Sent by pneumoctl with the stack's token: who runs it, as in its own record of changes, for the trail.
+OPERATOR_HEADER = "X-Pneumo-Operator"
 POSITION_HEADER = "X-Pneumo-Position"  # of a list: the last change of the store before it was read
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 

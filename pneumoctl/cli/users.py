@@ -108,10 +108,14 @@ def disable(invocation: Invocation, name: Name) -> int:
 @on_stack()
 def enable(invocation: Invocation, name: Name) -> int:
     """Let a disabled user in again, with the same password."""
-    return _change(invocation, "enable", name, f"{name} can log in again", {"disabled": False})
+    invited = f"{name} is enabled, and has no password yet: pneumoctl users reset {name} makes a new link"
+    return _change(invocation, "enable", name, f"{name} can log in again", {"disabled": False}, invited)
 
 
-def _change(invocation: Invocation, verb: str, name: str, said: str, changes: Mapping[str, Any]) -> int:
+def _change(
+    invocation: Invocation, verb: str, name: str, said: str, changes: Mapping[str, Any], invited: str = ""
+) -> int:
+    """Change a user, and say that it was done. `invited`: what to say of one who has set no password."""
     user = checked_name(name)
     options = {"name": user} | ({"role": changes["role"]} if "role" in changes else {})
     with opened(invocation) as accounts, audit.recorded(invocation.stack, f"users {verb}", options) as act:
@@ -119,7 +123,7 @@ def _change(invocation: Invocation, verb: str, name: str, said: str, changes: Ma
         document = accounts.change(user, **changes)
         act.changed = [f"user {user}: {verb}" + (f" {changes['role']}" if "role" in changes else "")]
     console.result({"stack": invocation.stack.name, "user": document})
-    console.text(said)
+    console.text(invited if invited and document.get("state") == "invited" else said)
     return 0
 
 

@@ -24,6 +24,7 @@ from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
 from webapp.api.storage.film_queue import FilmQueue
+from webapp.api.storage.keys import trail_of
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.rewriting import rewrite
 from webapp.api.storage.trail import Act
@@ -132,6 +133,8 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     api_store.trail.append(viewed)
     assert store(server, "api").trail.head() == api_store.trail.head()
     assert [each["entry"]["act"] for each in api_store.trail.page(0, 9)] == ["view"] and api_store.trail.chains() == []
+    api_store.trail.add_imported([(trail_of("a" * 32), 2, b"x")])  # its first entry is missing
+    assert [api_store.trail.head("a" * 32).n for _ in range(2)] == [2, 2]
     assert api_store.eraser.erase(stored.id, replace(viewed, act="erase")) == "erased"
     assert api_store.eraser.erase(record(2).id) == "unknown"
     assert 0 <= api_store.eraser.redis_time() < time.time() + 60

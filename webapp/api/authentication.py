@@ -1,6 +1,8 @@
 """Authenticate every request, and check that the actor may make it; only what is named as public needs nothing."""
 
 import hmac
+import re
+from dataclasses import replace
 
 from flask import g, request
 
@@ -10,8 +12,10 @@ from webapp.api.accounts.users import User
 from webapp.api.identity import PAGE, RECEIVER, STACK, Actor, set_acting
 from webapp.api.problems import Problem
 from webapp.api.services import services
-from webapp.requests import EXPORT_HEADER, NO_SESSION, SESSION_HEADER, UNATTENDED_HEADER
+from webapp.requests import EXPORT_HEADER, NO_SESSION, OPERATOR_HEADER, SESSION_HEADER, UNATTENDED_HEADER
 from webapp.roles import OF_ROLE
+
+_OPERATOR = re.compile(r"[\w.@-]{1,128}", re.ASCII)
 
 
 def authenticate() -> None:
@@ -46,7 +50,7 @@ def _actor(with_session: bool) -> Actor:
     settings = services().settings
     of_page = _is_one_of(token, settings.page_token, settings.page_token_previous)
     if of_page or _is_one_of(token, settings.token, settings.token_previous):
-        sender = PAGE if of_page and settings.auth == "users" else STACK
+        sender = PAGE if of_page and settings.auth == "users" else _of_stack(by_page=of_page)
         return _of_session(sender) if with_session and settings.auth == "users" else sender
     if _is_one_of(token, settings.receiver_token, settings.receiver_token_previous):
         return RECEIVER
@@ -54,6 +58,12 @@ def _actor(with_session: bool) -> Actor:
     if client is None:
         raise _unauthorized()
     return Actor(client.name, "token", "client", frozenset(client.scopes))
+
+
+def _of_stack(by_page: bool) -> Actor:
+    """The stack; with the person who runs pneumoctl, as far as the holder of the stack's own token says so."""
+    operator = "" if by_page else request.headers.get(OPERATOR_HEADER, "")
+    return replace(STACK, operator=operator) if _OPERATOR.fullmatch(operator) else STACK
 
 
 def _is_one_of(token: str, *tokens: str) -> bool:

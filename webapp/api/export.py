@@ -24,7 +24,8 @@ from webapp.api.storage.copied_items import Contents, Item, Verified
 from webapp.api.storage.errors import NoTrail, StoreUnavailable
 from webapp.api.storage.reviews import with_withdrawals
 from webapp.api.storage.store_copy import StoreCopy
-from webapp.api.storage.trail import Act, hash_of
+from webapp.api.storage.trail import Act
+from webapp.api.storage.trail_end import hash_of
 from webapp.environment import Environment, EnvironmentInvalid
 
 FORMAT = 1

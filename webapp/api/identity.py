@@ -12,7 +12,7 @@ from webapp.roles import SCOPES
 class Actor:
     """Who acts. `name`: of the user or of the token. `role`: a user's; "client" of a token, "admin" of the stack.
 
-    The stack is pneumoctl, or the page of a stack without users.
+    The stack is pneumoctl, or the page of a stack without users. operator: who runs pneumoctl, if it says so.
     scopes: what the actor may do.
     """
 
@@ -20,6 +20,7 @@ class Actor:
     kind: Literal["user", "token", "stack"]
     role: str
     scopes: frozenset[str] = frozenset()
+    operator: str = ""
 
     def may(self, scope: str) -> bool:
         """Whether the actor may do what needs that scope."""

@@ -92,7 +92,11 @@ def problem(error: Exception) -> Problem:
         case Exists():
             return Problem(409, "user-exists", "There is a user of that name.")
         case LastAdmin():
-            return Problem(409, "last-admin", "This is the last active admin. Make another user an admin first.")
+            return Problem(
+                409,
+                "last-admin",
+                "This is the last active admin, or the last one invited. Make another user an admin first.",
+            )
         case Busy():
             return Problem(503, "busy", "Too many pictures are being processed. Try again shortly.", error.retry_after)
         case StoreFull():

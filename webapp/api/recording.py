@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from webapp.api.identity import Actor, acting
 from webapp.api.services import services
+from webapp.api.storage.errors import StoreUnavailable
 from webapp.api.storage.reviews import Withdrawer
 from webapp.api.storage.trail import Act
 from webapp.documents import ActName, Outcome
@@ -14,6 +15,8 @@ from webapp.requests import request_id
 def act(name: ActName, subject: str | None = None, outcome: Outcome = "done", detail: str = "") -> Act:
     """What whoever makes the request does now."""
     actor = acting()
+    if actor.operator:
+        return Act(name, actor.operator, "operator", "", request_id(), subject, outcome, detail)
     return Act(name, actor.name, actor.kind, actor.role, request_id(), subject, outcome, detail)
 
 
@@ -32,13 +35,14 @@ def read(name: ActName, subject: str | None, detail: str = "") -> None:
 
 @contextmanager
 def recorded(name: ActName, subject: str, detail: str) -> Iterator[None]:
-    """Record a change before it is made, so that none is made without an entry; and then if it was refused."""
-    services().store.trail.append(act(name, subject, detail=detail))
+    """Record that a change begins, so that none is made without an entry; and then whether it was made or refused."""
+    services().store.trail.append(act(name, subject, "begun", detail))
     try:
         yield
     except Exception:
         services().store.trail.append_or_owe(act(name, subject, "refused", detail))
         raise
+    services().store.trail.append_or_owe(act(name, subject, "done", detail))
 
 
 def login(user: str, role: str, detail: str = "") -> None:
@@ -47,8 +51,17 @@ def login(user: str, role: str, detail: str = "") -> None:
 
 
 def login_refused(user: str | None) -> None:
-    """Record a login that was refused. `user`: the name of one that there is; what else was typed may be a password."""
-    made = Act("login", user or "unknown", "user", "", request_id(), outcome="refused")
+    """Record a login that was refused, unless many were: see Attempts.refused.
+
+    `user`: the name of one that there is; what else was typed may be a password.
+    """
+    try:
+        detail = services().accounts.attempts.refused(user or "")
+    except StoreUnavailable:
+        detail = ""
+    if detail is None:
+        return
+    made = Act("login", user or "unknown", "user", "", request_id(), outcome="refused", detail=detail)
     services().store.trail.append_or_owe(made)
 
 

@@ -25,7 +25,8 @@ from webapp.api.storage.copied_items import Item
 from webapp.api.storage.errors import NoTrail, StoreFull, StoreUnavailable
 from webapp.api.storage.seal import Seal
 from webapp.api.storage.store_copy import StoreCopy
-from webapp.api.storage.trail import Act, Head
+from webapp.api.storage.trail import Act
+from webapp.api.storage.trail_end import Head
 from webapp.environment import Environment, EnvironmentInvalid
 
 REFUSED = 65  # exit code: the archive is damaged, or was changed after it was made

@@ -38,14 +38,18 @@ class Forwarder:
         self._url = settings.api_url.rstrip("/") + _PATH
         self._token = settings.token
 
-    def send(self, content: bytes) -> int:
-        """The status of C-STORE for a DICOM file: SUCCESS once the API has it on the disk of Redis."""
+    def send(self, content: bytes, calling: str) -> int:
+        """The status of C-STORE for a DICOM file: SUCCESS once the API has it on the disk of Redis.
+
+        calling: the AE title by which the sender calls itself.
+        """
         limit = secrets.token_hex(16)
         head = f"--{limit}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         headers = {
             "Authorization": f"Bearer {self._token}",
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={limit}',
             "Accept": dicom.JSON_TYPE,
+            dicom.CALLING_HEADER: dicom.clean_title(calling),
         }
         body = b"".join((head, content, f"\r\n--{limit}--\r\n".encode()))
         try:

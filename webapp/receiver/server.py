@@ -75,7 +75,7 @@ def _store(event: evt.Event, forwarder: Forwarder) -> int:
     """The status of a film. No other one than that of success may be taken for it, so an error is a failure."""
     event.assoc.dul.socket.begin()
     try:
-        status = forwarder.send(_file(event))
+        status = forwarder.send(_file(event), event.assoc.requestor.ae_title)
     except Exception as error:
         log.error("a film was not taken in: unexpected %s", type(error).__name__)
         status = dicom.PROCESSING_FAILURE

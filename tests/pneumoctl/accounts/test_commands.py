@@ -94,6 +94,16 @@ def test_the_last_admin_stays(stack: Stack, accounts: Accounts, capsys: pytest.C
         assert "last active admin" in error["message"], words
 
 
+def test_enable_says_whether_the_user_has_a_password(
+    stack: Stack, accounts: Accounts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts.begin_session(accounts.invite("anna", "reader")["link"]["token"], PASSWORD)
+    accounts.invite("ben", "reader")
+    for name, said in (("anna", "anna can log in again"), ("ben", "ben is enabled, and has no password yet")):
+        assert run(["users", "disable", name]) == 0 and run(["users", "enable", name]) == 0
+        assert said in capsys.readouterr().out, name
+
+
 def test_users_are_listed_without_secrets(stack: Stack, accounts: Accounts, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["users", "ls"]) == 0 and "there is no user" in capsys.readouterr().out
     link = accounts.invite("anna", "admin")["link"]

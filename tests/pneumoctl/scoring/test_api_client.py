@@ -11,6 +11,7 @@ from model.serving.prediction import current
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
 from pneumoctl.scoring.api_client import ApiClient
+from pneumoctl.stack import audit
 from tests.pneumoctl.scoring.prepared_api import Handler, Server
 from tests.predictions import EARLIER, FINDING, INVALID, REFUSAL
 
@@ -29,6 +30,13 @@ def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -
     assert path == "/v1/predictions" and headers["Authorization"] == "Bearer t0ken"
     assert re.search(rb'name="file"; filename="a.png"', body) and b"\x89PNG picture" in body
     assert b"Mr X" not in body
+
+
+def test_the_person_who_runs_the_command_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "current_user", lambda: "jürgen b@ward\n7")
+    server.say(201, {"predictions": [FINDING]})
+    ApiClient(server.url, "t0ken").score(b"x", "a.png")
+    assert server.asked[0][1]["X-Pneumo-Operator"] == "j_rgen_b@ward_7"
 
 
 def test_names_that_are_no_unicode_are_sent_all_the_same(server: Server) -> None:

@@ -35,6 +35,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer: tuple[int, bytes] = (200, STORED)
         self.films: list[bytes] = []
+        self.calling: str | None = None
         self.asked = 0
 
     @property
@@ -50,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.films += related.parts(body, related.boundary(self.headers["Content-Type"]))
         self.server.asked += 1
+        self.server.calling = self.headers["X-Pneumo-Calling"]
         status, content = self.server.answer
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -88,6 +90,7 @@ def test_echo_is_answered(port):
 def test_a_film_reaches_the_api_as_a_file_with_the_same_bytes_each_time(port, fake_api, caplog):
     caplog.set_level(logging.INFO)
     assert [send(port, dataset(1)) for _ in range(2)] == [dicom.SUCCESS] * 2
+    assert fake_api.calling == "MODALITY"
     first, second = fake_api.films
     assert first == second
     film = dcmread(DicomBytesIO(first))

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -178,7 +178,7 @@ class Users:
         return transact(self._redis, (user_key, link_key), queue)
 
     def _keeping_an_admin(self, name: str, change: Callable[[User], User] | None) -> User | None:
-        """Change a user, or remove one without a `change`, unless no active admin would be left.
+        """Change a user, or remove one without a `change`; raises LastAdmin.
 
         Nothing is done if any user changes meanwhile: two admins cannot disable each other.
         """
@@ -188,9 +188,8 @@ class Users:
             if change is None and pipe.get(key_of("user", name)) is None:
                 raise Missing(_NO_USER)
             new = None if change is None else change(self._existing(pipe, name))
-            others = (self._intact(pipe, each) for each in names if each != name)
-            ends_an_admin = _is_active_admin(self._intact(pipe, name)) and not _is_active_admin(new)
-            if ends_an_admin and not any(map(_is_active_admin, others)):
+            others = [self._intact(pipe, each) for each in names if each != name]
+            if _ends_the_last_admin(self._intact(pipe, name), new, others):
                 raise LastAdmin(name)
             pipe.multi()
             if new is None:
@@ -230,6 +229,17 @@ class Users:
 
     def _link(self, token: str) -> Link:
         return Link(token, moment(self._now() + LINK_S))
+
+
+def _ends_the_last_admin(user: User | None, new: User | None, others: Sequence[User | None]) -> bool:
+    """Whether a change of `user` to `new` leaves no admin: none who can log in, or who could by the link."""
+    if _is_active_admin(user):
+        return not any(map(_is_active_admin, (new, *others)))
+    return _is_admin(user) and not any(map(_is_admin, (new, *others)))
+
+
+def _is_admin(user: User | None) -> bool:
+    return user is not None and user.role == "admin" and not user.disabled
 
 
 def _is_active_admin(user: User | None) -> bool:

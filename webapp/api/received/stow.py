@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from webapp import dicom
+from webapp.api.identity import acting
 from webapp.api.problems import RETRY_AFTER, problem
 from webapp.api.received import related
 from webapp.api.received.instance import Instance, NotTaken, read
@@ -57,7 +58,7 @@ def _store(current: Services, content: bytes) -> Instance:
         try:
             current.store.get(identifier)
         except Missing:
-            current.store.queue.put(content, name)
+            current.store.queue.put(content, name, *_sender())
     except StoreUnavailable as error:
         log.warning("a film was not taken in: %s", error)
         raise NotTaken(dicom.OUT_OF_RESOURCES, instance) from error
@@ -65,6 +66,14 @@ def _store(current: Services, content: bytes) -> Instance:
         problem(error)  # logs it
         raise NotTaken(dicom.PROCESSING_FAILURE, instance) from error
     return instance
+
+
+def _sender() -> tuple[str, str]:
+    """The name of the client's token; with the stack's own one, the AE title that the receiver heard."""
+    actor = acting()
+    if actor.kind == "token":
+        return actor.name, ""
+    return "", dicom.clean_title(request.headers.get(dicom.CALLING_HEADER, ""))
 
 
 def _document(outcome: _Outcome) -> dict[str, Any]:

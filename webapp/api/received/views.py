@@ -29,7 +29,8 @@ def index() -> Response:
 @received.post("/<identifier:identifier>/retry")
 def retry(identifier: str) -> tuple[str, int]:
     """Queue a film that failed once more."""
-    services().store.queue.retry(identifier)
+    with recorded("upload", identifier, "received film, tried again"):
+        services().store.queue.retry(identifier)
     return "", HTTPStatus.NO_CONTENT
 
 

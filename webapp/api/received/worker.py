@@ -4,7 +4,7 @@ import hashlib
 import logging
 import threading
 import time
-from functools import partial
+from dataclasses import replace
 
 from werkzeug.datastructures import FileStorage
 
@@ -12,7 +12,7 @@ from webapp.api import intake
 from webapp.api.services import Services
 from webapp.api.storage.errors import Damaged, Missing, StoreUnavailable
 from webapp.api.storage.film_queue import FilmQueue
-from webapp.api.storage.queued_films import Claim
+from webapp.api.storage.queued_films import Claim, Film
 from webapp.api.storage.trail import Act
 from webapp.concurrency import Busy
 
@@ -38,10 +38,21 @@ class _QueuedFile:
     def __init__(self, queue: FilmQueue, claim: Claim) -> None:
         self._queue = queue
         self._claim = claim
+        self._film: Film | None = None
 
     def read(self) -> bytes:
         """Raises Damaged, Missing or StoreUnavailable."""
-        return self._queue.film(self._claim).content
+        film = self._queue.film(self._claim)
+        self._film = replace(film, content=b"")  # it may be large
+        return film.content
+
+    def upload(self, identifier: str) -> Act:
+        """Its entry in the trail, once it was read. Nobody makes a request now: who sent it has had its answer."""
+        token, calling = (self._film.token, self._film.calling) if self._film else ("", "")
+        if token:
+            return Act("upload", token, "token", "client", self._claim.id, identifier, detail="DICOM")
+        said = f"DICOM, calling AE title {calling}" if calling else "DICOM"
+        return Act("upload", "received", "stack", "none", self._claim.id, identifier, detail=said)
 
 
 class Worker:
@@ -80,10 +91,11 @@ class Worker:
         if claim.deliveries > ATTEMPTS:
             self._give_up(claim, "scoring-died", f"The process that scored this film ended {ATTEMPTS} times.")
             return
-        file = FileStorage(_QueuedFile(self._queue, claim), claim.file)  # type: ignore[arg-type]
+        queued = _QueuedFile(self._queue, claim)
+        file = FileStorage(queued, claim.file)  # type: ignore[arg-type]
         deadline = time.monotonic() + self._lease_s / 2
         try:
-            intake.process_file(self._services, file, claim.file, deadline, partial(_upload, claim))
+            intake.process_file(self._services, file, claim.file, deadline, queued.upload)
             self._queue.finish(claim)
         except (Busy, StoreUnavailable):
             self._queue.release(claim, self._lease_s, _PAUSE_SECONDS)
@@ -113,8 +125,3 @@ class Worker:
         log.error("a received film has no result: %s", code)
         self._queue.fail(claim, code, reason)
         self._services.metrics.file_finished("error", self._services.scorer.version)
-
-
-def _upload(claim: Claim, identifier: str) -> Act:
-    """Its entry in the trail. Nobody makes a request now: who sent it has had its answer."""
-    return Act("upload", "received", "stack", "none", claim.id, identifier, detail="DICOM")

@@ -37,14 +37,14 @@ class FilmQueue:
         self._redis = client
         self._seal = seal
 
-    def put(self, content: bytes, file: str) -> str:
+    def put(self, content: bytes, file: str, token: str = "", calling: str = "") -> str:
         """Queue a film, unless it is queued already, and return its id; an earlier error of it is removed.
 
-        Redis has written it to its disk by then. Raises StoreFull.
+        Redis has written it to its disk by then. token, calling: who sent it, see Film. Raises StoreFull.
         """
         identifier = film_id(hashlib.sha256(content).hexdigest(), file)
         key = key_of("received", identifier)
-        head = serialize({"file": file, "received": _now()})
+        head = serialize({"file": file, "received": _now(), "token": token, "calling": calling})
         sealed = self._seal.close(key, head + b"\n" + content)
 
         def queue(pipe: redis.client.Pipeline) -> str:

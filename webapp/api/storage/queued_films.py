@@ -8,11 +8,17 @@ _LONG_SECONDS = 300  # the alert ReceivedFilmsWait fires from there, too
 
 @dataclass(frozen=True)
 class Film:
-    """A received film: `file` names it, `received` is the time of that (ISO 8601)."""
+    """A received film: `file` names it, `received` is the time of that (ISO 8601).
+
+    token: the name of the token of the client that sent it; empty: the receiver, or pneumoctl. calling: the AE title by
+    which its sender called itself to the receiver.
+    """
 
     file: str
     received: str
     content: bytes
+    token: str = ""
+    calling: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import redis
 
 from webapp.api.storage.keys import TRAIL
-from webapp.api.storage.trail import Act, Head, Trail
+from webapp.api.storage.trail import Act, Trail
+from webapp.api.storage.trail_end import Head
 
 
 @dataclass(frozen=True)

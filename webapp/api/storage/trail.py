@@ -5,7 +5,6 @@ that the API's user may use on these keys read them, and of two processes that a
 entry holds ids, and no file name or other data of a patient, so that the trail stays when results are erased.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -19,12 +18,12 @@ import redis
 from model.schema import Invalid, checked
 from webapp.api.storage.errors import CONTENDED, StoreUnavailable, trail_errors
 from webapp.api.storage.keys import TRAIL, trail_of
-from webapp.api.storage.seal import DIGITS, Seal, SealBroken, serialize
+from webapp.api.storage.seal import Seal, SealBroken, serialize
+from webapp.api.storage.trail_end import AHEAD, Head, follow, hash_of, last, numbers
 from webapp.documents import ActName, ActorKind, Outcome, TrailEntry, TrailItem
 
 log = logging.getLogger(__name__)
 _ATTEMPTS = 50  # to add an entry while others add theirs
-_AHEAD = 64  # entries that are looked for at once after the last one that is known
 _WAIT_S = 0.5  # for another thread that adds an entry
 
 
@@ -45,19 +44,6 @@ class Act:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Head:
-    """The number and the hash of the last entry; 0 and empty before the first one."""
-
-    n: int = 0
-    hash: str = ""
-
-
-def hash_of(sealed: bytes) -> str:
-    """The hash of an entry, which the next one has; a seal by another key does not change it."""
-    return hashlib.sha256(sealed[DIGITS:]).hexdigest()
-
-
 class Trail:
     """The trail of a store. Safe to share between threads. Every method may raise StoreUnavailable."""
 
@@ -65,6 +51,7 @@ class Trail:
         self._redis = client
         self._seal = seal
         self._head: Head | None = None  # the last entry that this process knows; others may have added more
+        self._imported: dict[str, Head] = {}  # of imported trails, by name
         self._one = threading.Lock()  # threads of one process need not compete for a number
         self._owed: list[str] = []  # times of acts that could not be recorded
 
@@ -106,17 +93,17 @@ class Trail:
                 if self._redis.hsetnx(TRAIL, str(new.n), sealed):
                     self._head = new
                     return
-                added = self._redis.hmget(TRAIL, _numbers(head.n, _AHEAD))
+                added = self._redis.hmget(TRAIL, numbers(head.n, AHEAD))
                 if added[0] == sealed:  # the answer was lost, and the client has sent it again
                     self._head = new
                     return
-                head = self._follow(self._redis, head, added)
+                head = follow(self._redis, head, added=added)
         raise StoreUnavailable(CONTENDED)
 
     def prepare(self, pipe: redis.client.Pipeline, act: Act) -> tuple[bytes, Head]:
         """The next entry, for a transaction that watches TRAIL already."""
         with trail_errors():
-            head = self._follow(pipe, self._head) if self._head else self._last(pipe)
+            head = follow(pipe, self._head) if self._head else self._last(pipe)
         return self._entry(act, head)
 
     def added(self, head: Head) -> None:
@@ -128,30 +115,21 @@ class Trail:
         sealed = self._seal.close(TRAIL, serialize(entry))
         return sealed, Head(head.n + 1, hash_of(sealed))
 
-    def _last(self, client: redis.Redis) -> Head:
-        """The last entry, found by the number of entries; where some were removed, one that another follows."""
-        length = client.hlen(TRAIL)
-        last = client.hget(TRAIL, str(length)) if length else None
-        return self._follow(client, Head(length, hash_of(last) if last is not None else ""))
-
-    def _follow(self, client: redis.Redis, head: Head, added: Sequence[bytes | None] = ()) -> Head:
-        """The last entry, from one before it on; `added`: those after it, as far as they were read."""
-        while True:
-            added = added or client.hmget(TRAIL, _numbers(head.n, _AHEAD))
-            for sealed in added:
-                if sealed is None:
-                    return head
-                head = Head(head.n + 1, hash_of(sealed))
-            added = ()
+    def _last(self, client: redis.Redis, key: str = TRAIL) -> Head:
+        return last(client, key, lambda n, sealed: self.item(n, sealed)["entry"] is not None)
 
     def head(self, chain: str = "") -> Head:
         """The last entry of this store's own trail, or of an imported one."""
         with trail_errors():
             if not chain:
-                return self._follow(self._redis, self._head) if self._head else self._last(self._redis)
-            length = self._redis.hlen(trail_of(chain))
-            last = self._redis.hget(trail_of(chain), str(length)) if length else None
-            return Head(length, hash_of(last) if last is not None else "")
+                self._head = follow(self._redis, self._head) if self._head else self._last(self._redis)
+                return self._head
+            key, known = trail_of(chain), self._imported.get(chain, Head())
+            stored = self._redis.hget(key, str(known.n)) if known.n else None
+            there = stored is not None and hash_of(stored) == known.hash
+            head = follow(self._redis, known, key) if there else self._last(self._redis, key)
+            self._imported[chain] = head
+            return head
 
     def page(self, after: int, limit: int, chain: str = "") -> list[TrailItem]:
         """The entries with the next `limit` numbers; one that was removed is left out."""
@@ -160,7 +138,7 @@ class Trail:
     def sealed(self, after: int, limit: int, chain: str = "") -> list[tuple[int, bytes]]:
         """As `page`, each as it is stored, with its number."""
         with trail_errors():
-            found = self._redis.hmget(trail_of(chain), _numbers(after, limit))
+            found = self._redis.hmget(trail_of(chain), numbers(after, limit))
         return [(n, sealed) for n, sealed in enumerate(found, after + 1) if sealed is not None]
 
     def item(self, n: int, sealed: bytes) -> TrailItem:
@@ -201,10 +179,6 @@ class Trail:
             return self._seal.sealed_with(TRAIL, sealed)
         except SealBroken:
             return None
-
-
-def _numbers(after: int, count: int) -> list[str]:
-    return [str(n) for n in range(after + 1, after + count + 1)]
 
 
 def _unrecorded(times: Sequence[str]) -> Act:

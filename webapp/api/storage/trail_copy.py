@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from webapp.api.storage.keys import TRAIL, trail_of
 from webapp.api.storage.seal import Seal, SealBroken
-from webapp.api.storage.trail import Head, Trail, hash_of
+from webapp.api.storage.trail import Trail
+from webapp.api.storage.trail_end import Head, hash_of
 
 OWN = ""  # the name of a store's own trail
 _BATCH = 500  # entries

@@ -76,6 +76,21 @@ def test_the_last_active_admin_stays(accounts):
         accounts.users.remove("cleo")
 
 
+def test_an_invited_admin_who_is_the_only_one_stays(accounts):
+    accounts.users.create("ada", "admin")
+    for attempt in (
+        lambda: accounts.users.change("ada", "reader", None),
+        lambda: accounts.users.change("ada", None, True),
+        lambda: accounts.users.remove("ada"),
+    ):
+        with pytest.raises(LastAdmin):
+            attempt()
+    accounts.users.create("bob", "admin")
+    assert accounts.users.change("ada", None, True).state == "disabled"
+    with pytest.raises(LastAdmin):
+        accounts.users.change("bob", "reader", None)
+
+
 def test_a_user_can_be_enabled_again_but_the_sessions_stay_ended(accounts, alice):
     token, _ = accounts.sessions.begin(alice)
     assert accounts.users.change("alice", None, True).state == "disabled"

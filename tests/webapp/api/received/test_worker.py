@@ -57,6 +57,45 @@ def test_a_film_gets_the_result_that_an_upload_gets(caller, services, worker):
     assert received(caller)["waiting"] == 0, "a film with a result is not scored again"
 
 
+def uploads(services: Services) -> list[tuple[str, ...]]:
+    """Who sent what, as the trail has it."""
+    entries = [item["entry"] for item in services.store.trail.page(0, 20)]
+    names = ("actor", "kind", "outcome", "subject", "detail")
+    return [tuple(each[name] for name in names) for each in entries if each["act"] == "upload"]
+
+
+@pytest.mark.parametrize(
+    ("title", "said"), [("CR1", ", calling AE title CR1"), ("", ""), ("\u00fc" * 20, f", calling AE title {'_' * 16}")]
+)
+def test_the_trail_says_how_the_sender_called_itself(caller, services, worker, title, said):
+    caller.headers |= {"X-Pneumo-Calling": title}
+    send(caller, film(1))
+    worker.score(take(services))
+    assert uploads(services) == [("received", "stack", "done", results(caller)[0]["id"], f"DICOM{said}")]
+
+
+def test_the_trail_names_the_token_that_sent_a_film_and_believes_no_title_of_it(caller, services, worker):
+    answer = caller.client.post("/v1/tokens", json={"name": "pacs", "scopes": ["dicom"]}, headers=caller.headers)
+    client = Caller(caller.client, answer.get_json()["token"])
+    client.headers |= {"X-Pneumo-Calling": "CR1"}
+    send(client, film(1))
+    worker.score(take(services))
+    assert uploads(services) == [("pacs", "token", "done", results(caller)[0]["id"], "DICOM")]
+
+
+def test_a_film_that_is_tried_again_is_recorded_and_keeps_its_sender(caller, services, worker):
+    caller.headers |= {"X-Pneumo-Calling": "CR1"}
+    send(caller, film(1))
+    claim = take(services)
+    services.store.queue.fail(claim, "x", "y")
+    path = f"/v1/received/{claim.id}/retry"
+    assert caller.client.post(path, headers=caller.headers).status_code == 204
+    worker.score(take(services))
+    begun, again, sent = uploads(services)
+    assert begun[2] == "begun" and again == ("stack", "stack", "done", claim.id, "received film, tried again")
+    assert sent[4] == "DICOM, calling AE title CR1"
+
+
 def test_a_film_has_the_study_of_an_upload_and_an_entry_of_the_trail(caller, services, worker):
     send(caller, film(1))
     claim = take(services)

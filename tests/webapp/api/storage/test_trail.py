@@ -9,10 +9,11 @@ import redis
 from tests.webapp.api.records import opened, put, record, settings
 from tests.webapp.servers import MAC_KEY, rights_by_key
 from webapp.api.storage.errors import NoTrail, StoreFull, StoreUnavailable, TrailUnavailable
-from webapp.api.storage.keys import TRAIL
+from webapp.api.storage.keys import TRAIL, trail_of
 from webapp.api.storage.lists import ListedStore
 from webapp.api.storage.seal import Seal
-from webapp.api.storage.trail import Act, Head, Trail, hash_of
+from webapp.api.storage.trail import Act, Trail
+from webapp.api.storage.trail_end import Head, hash_of
 
 ID = record(1).id
 VIEW = Act("view", "alice", "user", "reader", "r" * 32, ID)
@@ -192,6 +193,28 @@ def test_after_entries_were_removed_the_next_one_overwrites_none(redis_server, r
     kept = client.hgetall(TRAIL)
     opened(redis_server).trail.append(replace(VIEW, actor="after"))
     assert kept.items() <= client.hgetall(TRAIL).items() and client.hlen(TRAIL) == len(kept) + 1
+
+
+@pytest.mark.parametrize("chain", ["", "a" * 32])
+@pytest.mark.parametrize(
+    "removed", [range(100, 220), range(2, 311), [*range(1, 61), *range(192, 252)], [*range(1, 3), *range(190, 310)]]
+)
+def test_after_a_restart_the_end_is_found_beyond_any_gap(redis_server, removed, chain):
+    trail, client = opened(redis_server).trail, redis_server.client()
+    for _ in range(311):
+        trail.append(VIEW)
+    end, key = trail.head(), trail_of(chain)
+    if chain:
+        client.rename(TRAIL, key)
+    client.hdel(key, *map(str, removed))
+    client.hset(key, "9" * 12, client.hget(key, "311"))  # stands where it was not written
+    assert opened(redis_server).trail.head(chain) == end
+    rules = next(line for line in client.acl_list() if line.startswith("user api ")).split(" ", 2)[2]
+    try:  # the rights of an earlier version
+        client.execute_command("ACL", "SETUSER", "api", "reset", *_rules(rules.replace(" +hkeys", "")))
+        assert opened(redis_server).trail.head(chain).n
+    finally:
+        client.execute_command("ACL", "SETUSER", "api", "reset", *_rules(rules))
 
 
 def test_entries_of_a_key_that_was_replaced_stay_readable(redis_server):
