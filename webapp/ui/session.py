@@ -97,7 +97,7 @@ def check() -> None:
     if current_app.extensions[_AUTH] == "none":
         return
     if not program and not has_session():
-        raise ApiError(401, "Please log in", "Log in first.", code="session-ended")
+        raise _not_logged_in()
     try:
         accounts().current()
     except ApiError as error:
@@ -126,6 +126,10 @@ def forget(response: Response) -> Response:
     return response
 
 
+def _not_logged_in() -> ApiError:
+    return ApiError(401, say("Please log in"), say("Log in first."), code="session-ended")
+
+
 def _require() -> None:
     """Raise ApiError unless the request has a session whose user may use the route."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -143,7 +147,7 @@ def _require() -> None:
     if request.endpoint is None or request.endpoint in _PUBLIC:
         return
     if g.credentials[SESSION_HEADER] == NO_SESSION:
-        raise ApiError(401, say("Please log in"), say("Log in first."), code="session-ended")
+        raise _not_logged_in()
     if request.endpoint in _CHECKED_BY_API:
         return
     g.viewer = accounts().current()

@@ -110,6 +110,7 @@ def environment(name: str) -> str:
         )
     more = {
         "outside_use": "refuse",
+        "receiver": True,
         "retention_days": 0,
         "keep_16_bit_mb": 0,
         "redis_host": "10.0.0.7",
