@@ -26,6 +26,7 @@ from pneumoctl.training.outcome import NOT_RESUMABLE, Outcome
 from pneumoctl.training.progress import CHECKPOINT_S
 
 POLL_S = 0.5
+_END_POLL_S = 0.05
 # In addition to what every command inherits: the libraries, the GPU, the cache and the download of initial weights.
 # Not TF_ nor NVIDIA_ as a whole: terraform's tokens and NVIDIA's API keys begin so, too.
 _PASSED_ON_PREFIXES = (
@@ -123,7 +124,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _wait(child: subprocess.Popen[bytes], run: Run, out: Path) -> Outcome:
     deadline, moved, seen = time.monotonic() + run.max_runtime_s, time.monotonic(), 0.0
-    while child.poll() is None:
+    while not _has_ended(child):
         time.sleep(POLL_S)
         now, newest = time.monotonic(), _last_written(out)
         if newest != seen:
@@ -134,7 +135,7 @@ def _wait(child: subprocess.Popen[bytes], run: Run, out: Path) -> Outcome:
         if now - moved >= run.stall_s:
             _end(child)
             return Outcome("stalled", f"nothing was written for {run.stall_s} s")
-    code = child.returncode
+    code = child.wait()
     if code == 0:
         return Outcome("done", "", Exit.DONE)
     why = _WHY.get(code, "stopped" if code >= 128 else "failed")
@@ -152,9 +153,15 @@ def _last_written(out: Path) -> float:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Ask the child to save a checkpoint and end; wait at most CHECKPOINT_S seconds."""
-    child.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(CHECKPOINT_S)
+    os.kill(child.pid, signal.SIGTERM)  # nobody has waited for it, so the id is its own
+    deadline = time.monotonic() + CHECKPOINT_S
+    while not _has_ended(child) and time.monotonic() < deadline:
+        time.sleep(_END_POLL_S)
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has ended, by the kernel. An interrupt within Popen.poll can leave its lock taken for ever."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -21,6 +21,7 @@ from pneumoctl.stack import lock
 
 BEGIN_S = 60.0
 SILENT_S, SILENCES = 60.0, 15  # after an interrupt: the creation of a NAT gateway takes minutes
+_REAP_S = 1.0
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTIBLE_LATER = ("terraform plan", "terraform apply")
 
@@ -81,7 +82,14 @@ class Runs:
             with _interrupts_deferred():
                 children.append(self._start(argv, cwd, environment))
 
-        self._follow_to_end(begin, lambda: all(child.poll() is not None for child in children), hear, note)
+        try:
+            # Not by Popen.poll: an interrupt within it can leave its lock taken, and no later call then sees the end.
+            self._follow_to_end(begin, lambda: not self.is_running(), hear, note)
+        except BaseException:
+            if children and not self.is_running():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    children[0].wait(_REAP_S)
+            raise
         return children[0].wait()
 
     def attach(self, hear: Callable[[str], None], note: Callable[[str], None]) -> bool:

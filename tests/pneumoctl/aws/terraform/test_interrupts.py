@@ -221,3 +221,13 @@ def test_a_hanging_terraform_is_killed_after_an_interrupt(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         Runs(tmp_path).run([sys.executable, "-c", HANGS], tmp_path, os.environ, hear, notes.append)
     assert "hangs" in notes[-1] and not Runs(tmp_path).is_running()
+
+
+def test_the_end_of_terraform_is_seen_without_asking_the_child_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt within Popen.poll can leave its lock taken: every later call then answers that the child runs."""
+    monkeypatch.setattr(subprocess.Popen, "poll", lambda child: None)
+    heard: list[str] = []
+    assert Runs(tmp_path).run(["sh", "-c", "echo done; exit 3"], Path("/"), {}, heard.append, heard.append) == 3
+    assert heard == ["done"]
