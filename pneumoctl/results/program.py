@@ -32,7 +32,7 @@ _STORAGE = (
         "store",
         "store_copy",
     ),
-    *("trail", "trail_copy", "transactions", "usage"),
+    *("trail", "trail_copy", "trail_end", "transactions", "usage"),
 )
 _SOURCES = {
     "webapp": (
